@@ -1,0 +1,187 @@
+//! What a system has to say about one bulk operation: [`Job`], its [`Step`]s and [`Outcome`]s.
+
+use crate::clock::Clock;
+use crate::event::Event;
+use crate::failure::Failure;
+use crate::plan::{Plan, PlanWriter};
+use crate::remote::Remote;
+use crate::runner::DiscoverError;
+use crate::runner::stop::Stop;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::future::Future;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// A boxed future, so that [`Job`] can be a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// One unit of intent, as it stands in the plan.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its number in the plan, from 0 without gaps.
+    pub number: u64,
+    /// The phase it belongs to, an index into the plan's phases.
+    pub phase: usize,
+    /// The remote's own stable name for the object.
+    pub key: Box<str>,
+    /// What a person calls the object.
+    pub label: Box<str>,
+    /// The whole object as it was when the plan was made.
+    pub object: Box<RawValue>,
+    /// Whether an earlier session may have carried it out already without knowing the answer.
+    pub in_doubt: bool,
+}
+
+/// What became of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was carried out.
+    Done,
+    /// It was carried out by an attempt whose answer was lost; the remote's state proves it.
+    DoneConfirmed,
+    /// There was nothing left to do: somebody else did it.
+    AlreadyGone,
+    /// It was left alone on purpose, for this reason.
+    Skipped(String),
+    /// It could not be carried out.
+    Failed(Box<Failure>),
+    /// It may have been carried out: the run was aborted while it was on the wire.
+    InDoubt,
+}
+
+impl Outcome {
+    /// Whether a resumed run leaves this step alone.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        !matches!(self, Self::InDoubt)
+    }
+}
+
+/// What [`Job::apply`] says about a batch that the remote has answered.
+#[derive(Debug)]
+pub struct Applied {
+    /// One outcome for each step of the batch, in its order.
+    pub outcomes: Vec<Outcome>,
+    /// From the sending of the last attempt to its answer.
+    pub latency: Duration,
+    /// How many attempts were sent.
+    pub attempts: u32,
+    /// The status of the answer, where the remote has such a thing.
+    pub status: Option<u16>,
+    /// The remote's name for the last request.
+    pub request_id: Option<Box<str>>,
+}
+
+/// One phase of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PhaseInfo {
+    /// What it counts, such as `organizations`.
+    pub name: &'static str,
+    /// The number of the operation that carries its steps out, at the job's first remote.
+    pub operation: usize,
+}
+
+/// What the runner has to know about a job.
+#[derive(Clone, Debug)]
+pub struct JobInfo {
+    /// The system, such as `workos`.
+    pub system: &'static str,
+    /// The operation, such as `delete`.
+    pub operation: &'static str,
+    /// What its steps are counted in, in the plan's order.
+    pub phases: Vec<PhaseInfo>,
+    /// Whether a step may be sent again without harm. If not, intents are synced to disk before
+    /// anything is sent, and steps in doubt are settled by asking the remote.
+    pub idempotent: bool,
+    /// How many steps one batch may hold.
+    pub batch: RangeInclusive<usize>,
+}
+
+/// What a job is given to work with.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The time of the run.
+    pub clock: Clock,
+    /// Says when to stop.
+    pub stop: Stop,
+    /// Takes what happened to the dispatcher, the only author of events. Bounded.
+    pub signals: mpsc::Sender<Event>,
+}
+
+impl Context {
+    /// Tells the dispatcher what happened. A dispatcher that has gone away is not an error here:
+    /// the run is over then.
+    pub async fn signal(&self, event: Event) {
+        let _ = self.signals.send(event).await;
+    }
+}
+
+/// A step that is to be left alone although the plan has it, with the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skip {
+    /// The step's number.
+    pub step: u64,
+    /// Why it is left alone.
+    pub reason: String,
+}
+
+/// One configured bulk operation of one system.
+pub trait Job: Send + Sync {
+    /// The facts about it.
+    fn info(&self) -> JobInfo;
+
+    /// The remotes it talks to, the one that limits it first. The runner shows their meters and
+    /// passes pause and rate on to them.
+    fn remotes(&self) -> Vec<Arc<Remote>>;
+
+    /// Reads the remote and writes every step into the plan; changes nothing.
+    ///
+    /// # Errors
+    /// Any failure makes the plan worthless; a partial plan is never applied.
+    fn discover<'a>(
+        &'a self,
+        context: &'a Context,
+        plan: &'a mut PlanWriter,
+    ) -> BoxFuture<'a, Result<(), DiscoverError>>;
+
+    /// Carries out one batch through a [`Remote`] and says what became of each of its steps.
+    ///
+    /// # Errors
+    /// A failure that concerns the whole batch, after the remote's retries.
+    fn apply<'a>(
+        &'a self,
+        context: &'a Context,
+        batch: &'a [Step],
+    ) -> BoxFuture<'a, Result<Applied, Failure>>;
+
+    /// Looks once more, before the first step is sent, for steps that must be left alone.
+    /// The default finds none.
+    ///
+    /// # Errors
+    /// A failure here means that nothing is applied.
+    fn recheck<'a>(
+        &'a self,
+        _context: &'a Context,
+        _plan: &'a Plan,
+    ) -> BoxFuture<'a, Result<Vec<Skip>, DiscoverError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Asks the remote whether a step in doubt was carried out; `None` when it was not. Only
+    /// called for jobs that are not idempotent.
+    ///
+    /// # Errors
+    /// The step stays in doubt.
+    fn settle<'a>(
+        &'a self,
+        _context: &'a Context,
+        _step: &'a Step,
+    ) -> BoxFuture<'a, Result<Option<Outcome>, Failure>> {
+        Box::pin(async { Ok(None) })
+    }
+}

@@ -1,0 +1,78 @@
+//! One line of a journal, written and read.
+
+use super::FORMAT;
+use crate::event::{Event, Stamped};
+use crate::moment::Moment;
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+
+/// Eight hex digits and a space.
+const CHECKSUM_BYTES: usize = 9;
+
+/// The first line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Heading {
+    pub(super) windlass_journal: u32,
+    /// The digest of the plan that the run applies.
+    pub(super) plan: String,
+}
+
+impl Heading {
+    pub(super) fn new(plan: &str) -> Self {
+        Self { windlass_journal: FORMAT, plan: plan.to_owned() }
+    }
+}
+
+/// Appends the first line to `out`.
+pub(super) fn write_heading(out: &mut Vec<u8>, heading: &Heading) {
+    sealed(out, |line| {
+        serde_json::to_writer(line, heading).expect("a heading is plain JSON");
+    });
+}
+
+/// Appends the line of an event to `out`.
+pub(super) fn write_event(out: &mut Vec<u8>, at: Moment, event: &Event) {
+    sealed(out, |line| {
+        write!(line, "{} ", at.as_micros()).expect("memory takes bytes");
+        serde_json::to_writer(line, event).expect("an event is plain JSON");
+    });
+}
+
+fn sealed(out: &mut Vec<u8>, content: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(b"00000000 ");
+    content(out);
+    let (_, line) = out.split_at_mut(start);
+    let (seal, rest) = line.split_at_mut(CHECKSUM_BYTES);
+    let checksum = crc32fast::hash(rest);
+    write!(&mut seal[..], "{checksum:08x} ").expect("the room is there");
+    out.push(b'\n');
+}
+
+/// The content of a line without its end, if its checksum holds.
+pub(super) fn unseal(line: &[u8]) -> Result<&[u8], String> {
+    if line.len() < CHECKSUM_BYTES {
+        return Err("it is too short".into());
+    }
+    let (seal, rest) = line.split_at(CHECKSUM_BYTES);
+    let stated = std::str::from_utf8(seal)
+        .ok()
+        .and_then(|text| u32::from_str_radix(text.trim_end(), 16).ok())
+        .ok_or("it has no checksum")?;
+    if stated != crc32fast::hash(rest) {
+        return Err("its checksum does not match".into());
+    }
+    Ok(rest)
+}
+
+/// The event in the content of a line.
+pub(super) fn read_event(content: &[u8]) -> Result<Stamped, String> {
+    let space = content.iter().position(|&byte| byte == b' ').ok_or("it has no moment")?;
+    let (moment, json) = content.split_at(space);
+    let micros = std::str::from_utf8(moment)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or("its moment is not a number")?;
+    let event = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    Ok(Stamped { at: Moment::from_micros(micros), event })
+}

@@ -1,0 +1,434 @@
+//! Where the pure policies meet tokio: one lock around them, one first-come queue for each kind
+//! of request. The head of a queue asks the policies and sleeps until they say yes; everybody
+//! behind it waits for its turn. Nothing here decides anything.
+
+use super::meter::Meter;
+use super::{ConcurrencySpec, OperationSpec, Spec};
+use crate::clock::Clock;
+use crate::event::Waiting;
+use crate::failure::{Failure, Kind};
+use crate::moment::Moment;
+use crate::policy::backoff::{Backoff, server_wait};
+use crate::policy::breaker::{Breaker, State as BreakerState};
+use crate::policy::budget::Budget;
+use crate::policy::concurrency::{Concurrency, Finish, Kind as FinishKind};
+use crate::policy::quota::{Quota, Told, Window};
+use crate::policy::{Admit, Bounds};
+use crate::runner::stop::Stop;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Admits attempts to one remote.
+#[derive(Debug)]
+pub struct Gate {
+    clock: Clock,
+    state: Mutex<State>,
+    changed: Notify,
+    turnstiles: Vec<tokio::sync::Mutex<()>>,
+    operations: Vec<OperationSpec>,
+}
+
+/// A window with its name.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) name: String,
+    pub(super) quota: Quota,
+    pub(super) window: Window,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    /// In the order of the spec; `None` where the window is unlimited.
+    pub(super) windows: Vec<Option<Named>>,
+    /// The operator's own ceiling.
+    pub(super) ceiling: Option<Window>,
+    pub(super) rate: Option<f64>,
+    told: Told,
+    /// Answers that told something and whose permits are not back yet.
+    told_answers: u32,
+    pub(super) concurrency: Concurrency,
+    pub(super) breaker: Breaker,
+    budget: Budget,
+    chance: fastrand::Rng,
+    pub(super) paused: bool,
+    pub(super) throttled_until: Moment,
+    /// When the remote began to give no good answers, if it does so now.
+    silent_since: Option<Moment>,
+    pub(super) waiting: Option<(Waiting, Option<Moment>)>,
+    smooth: bool,
+}
+
+/// Why an attempt may not start now, and when to ask again; `None` means after a change.
+type Refusal = (Waiting, Option<Moment>);
+
+impl State {
+    fn new(spec: &Spec) -> Self {
+        let window = |quota: Quota| Window::new(quota).with_spacing(spec.smooth);
+        let named = |spec: &super::WindowSpec| {
+            let quota = spec.quota?;
+            Some(Named { name: spec.name.clone(), quota, window: window(quota) })
+        };
+        let concurrency = match spec.concurrency {
+            ConcurrencySpec::Fixed(limit) => Concurrency::fixed(limit),
+            ConcurrencySpec::Adaptive { min, max } => {
+                Concurrency::adaptive(Bounds { min, max, start: min })
+            }
+        };
+        let mut state = Self {
+            windows: spec.windows.iter().map(named).collect(),
+            ceiling: None,
+            rate: None,
+            told: Told::default(),
+            told_answers: 0,
+            concurrency,
+            breaker: Breaker::default(),
+            budget: Budget::default(),
+            chance: fastrand::Rng::with_seed(spec.seed),
+            paused: false,
+            throttled_until: Moment::ZERO,
+            silent_since: None,
+            waiting: None,
+            smooth: spec.smooth,
+        };
+        state.set_rate(spec.rate);
+        state
+    }
+
+    fn set_rate(&mut self, rate: Option<f64>) {
+        self.rate = rate;
+        self.ceiling = rate.map(|rate| Window::new(per_second(rate)).with_spacing(self.smooth));
+    }
+
+    /// Asks every policy; the first that refuses is the reason.
+    fn check(&mut self, now: Moment, operation: &OperationSpec) -> Result<(), Refusal> {
+        if self.paused {
+            return Err((Waiting::Paused, None));
+        }
+        if now < self.throttled_until {
+            return Err((Waiting::Throttled, Some(self.throttled_until)));
+        }
+        if !self.concurrency.has_room() {
+            return Err((Waiting::Concurrency, None));
+        }
+        admitted(self.told.check(now, 1), || Waiting::Told)?;
+        for &index in &operation.windows {
+            if let Some(Some(named)) = self.windows.get_mut(index) {
+                let answer = named.window.check(now, 1);
+                admitted(answer, || Waiting::Quota(named.name.clone()))?;
+            }
+        }
+        if let Some(ceiling) = &mut self.ceiling {
+            admitted(ceiling.check(now, 1), || Waiting::Quota("rate".into()))?;
+        }
+        admitted(self.breaker.check(now), || Waiting::Breaker)
+    }
+
+    fn take(&mut self, now: Moment, operation: &OperationSpec) {
+        self.for_windows(operation, |window| window.take(now, 1));
+        self.told.take(now, 1);
+        self.concurrency.started(now);
+        self.breaker.started(now);
+        self.waiting = None;
+    }
+
+    fn for_windows(&mut self, operation: &OperationSpec, mut act: impl FnMut(&mut Window)) {
+        for &index in &operation.windows {
+            if let Some(Some(named)) = self.windows.get_mut(index) {
+                act(&mut named.window);
+            }
+        }
+        if let Some(ceiling) = &mut self.ceiling {
+            act(ceiling);
+        }
+    }
+
+    /// The longest time until all our own requests of these windows are forgotten.
+    fn rest_of_window(&mut self, operation: &OperationSpec) -> Duration {
+        let spans = operation.windows.iter().filter_map(|&index| {
+            self.windows.get(index).and_then(Option::as_ref).map(|named| named.quota.span)
+        });
+        spans.min().unwrap_or(Duration::from_secs(1))
+    }
+}
+
+fn is_closed(breaker: &Breaker) -> bool {
+    matches!(breaker.state(), BreakerState::Closed)
+}
+
+fn admitted(answer: Admit, waiting: impl FnOnce() -> Waiting) -> Result<(), Refusal> {
+    match answer {
+        Admit::Now => Ok(()),
+        Admit::At(moment) => Err((waiting(), Some(moment))),
+        Admit::WhenAnswered => Err((waiting(), None)),
+    }
+}
+
+/// A ceiling of so many requests a second as a window: 30 becomes `30/1s`, 0.5 becomes `1/2s`.
+fn per_second(rate: f64) -> Quota {
+    let rate = rate.clamp(0.001, 1e6);
+    if rate >= 1.0 {
+        Quota { limit: rate as u32, span: Duration::from_secs_f64(rate.floor() / rate) }
+    } else {
+        Quota { limit: 1, span: Duration::from_secs_f64(1.0 / rate) }
+    }
+}
+
+/// What to do after a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It is final.
+    GiveUp,
+    /// The remote has been silent past the deadline.
+    Away,
+    /// Another attempt may start then.
+    Again(Moment),
+    /// The remote asked for patience until then, and `bool` says whether it named the time.
+    Patience(Moment, bool),
+}
+
+/// What a failed attempt changed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Aftermath {
+    pub(super) next: Next,
+    /// Whether this failure opened the breaker.
+    pub(super) opened: bool,
+}
+
+/// How patient a call is with failures.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) retries: u32,
+    pub(super) backoff: Backoff,
+    pub(super) deadline: Duration,
+}
+
+impl Gate {
+    /// A gate for the remote of this spec.
+    #[must_use]
+    pub fn new(clock: Clock, spec: &Spec) -> Self {
+        Self {
+            clock,
+            state: Mutex::new(State::new(spec)),
+            changed: Notify::new(),
+            turnstiles: spec.operations.iter().map(|_| tokio::sync::Mutex::default()).collect(),
+            operations: spec.operations.clone(),
+        }
+    }
+
+    /// Waits until an attempt of this operation may start. The permit has to be given back with
+    /// what became of the attempt; dropped, it counts as given up now.
+    ///
+    /// # Errors
+    /// When a stop is asked for first.
+    pub(super) async fn admit(&self, operation: usize, stop: &Stop) -> Result<Permit<'_>, Failure> {
+        let turnstile = self.turnstiles.get(operation).expect("the operation is in the spec");
+        let _turn = tokio::select! {
+            biased;
+            turn = turnstile.lock() => turn,
+            () = stop.draining() => return Err(Failure::cancelled()),
+        };
+        loop {
+            if stop.is_draining() {
+                return Err(Failure::cancelled());
+            }
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let Err(until) = self.try_admit(operation) else {
+                return Ok(Permit { gate: self, operation, open: true });
+            };
+            tokio::select! {
+                () = changed => {}
+                () = self.clock.sleep_until(until.unwrap_or(Moment::NEVER)) => {}
+                () = stop.draining() => {}
+            }
+        }
+    }
+
+    fn try_admit(&self, operation: usize) -> Result<(), Option<Moment>> {
+        let now = self.clock.now();
+        let spec = self.operation(operation);
+        let mut state = self.state();
+        match state.check(now, spec) {
+            Ok(()) => {
+                state.take(now, spec);
+                Ok(())
+            }
+            Err((waiting, until)) => {
+                state.waiting = Some((waiting, until));
+                Err(until)
+            }
+        }
+    }
+
+    /// Takes in what the remote's headers say: so many requests are left until then.
+    pub fn told(&self, remaining: u32, resets_in: Duration) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        // The request whose answer says this is counted in it already.
+        let others = state.concurrency.in_flight().saturating_sub(1);
+        state.told.learn(now, remaining, resets_in, others);
+        state.told_answers += 1;
+    }
+
+    /// Pauses everything, or lets it go on. What is on the wire is answered either way.
+    pub fn set_paused(&self, paused: bool) {
+        self.state().paused = paused;
+        self.changed.notify_waiters();
+    }
+
+    /// Sets a ceiling in requests a second, or takes it away.
+    pub fn set_rate(&self, rate: Option<f64>) {
+        self.state().set_rate(rate);
+        self.changed.notify_waiters();
+    }
+
+    /// What the gate looks like now.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        let now = self.clock.now();
+        Meter::read(now, &mut self.state())
+    }
+
+    pub(super) fn operation(&self, number: usize) -> &OperationSpec {
+        self.operations.get(number).expect("the operation is in the spec")
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to one attempt.
+#[derive(Debug)]
+pub(super) struct Permit<'a> {
+    gate: &'a Gate,
+    operation: usize,
+    open: bool,
+}
+
+impl Permit<'_> {
+    /// The attempt got an answer that shows the remote at work. True when that closed the breaker.
+    pub(super) fn succeeded(mut self, latency: Duration) -> bool {
+        let (now, mut state) = self.give_back(latency, FinishKind::Success);
+        let was_closed = is_closed(&state.breaker);
+        state.breaker.succeeded(now);
+        state.budget.deposit(now);
+        state.silent_since = None;
+        let closed = !was_closed && is_closed(&state.breaker);
+        drop(state);
+        self.gate.changed.notify_waiters();
+        closed
+    }
+
+    /// The attempt failed; `spent` attempts of this call have counted before.
+    pub(super) fn failed(
+        mut self,
+        failure: &Failure,
+        latency: Duration,
+        spent: u32,
+        patience: &Patience,
+    ) -> Aftermath {
+        let verdict = failure.kind.verdict();
+        let kind = if verdict.pushes_back { FinishKind::PushBack } else { FinishKind::Other };
+        let gate = self.gate;
+        let operation = gate.operation(self.operation);
+        let (now, mut state) = self.give_back(latency, kind);
+        let was_closed = is_closed(&state.breaker);
+        if verdict.counts_for_breaker {
+            state.breaker.failed(now);
+        } else if verdict.retry {
+            state.breaker.ignored(now);
+        } else {
+            state.breaker.succeeded(now);
+            state.silent_since = None;
+        }
+        let opened = was_closed && !is_closed(&state.breaker);
+        let next = if failure.kind == Kind::Throttled {
+            throttle(&mut state, now, operation, failure, patience)
+        } else {
+            retry(&mut state, now, operation, failure, spent, patience)
+        };
+        let next = if verdict.retry { deadline(&mut state, now, next, patience) } else { next };
+        drop(state);
+        gate.changed.notify_waiters();
+        Aftermath { next, opened }
+    }
+
+    fn give_back(
+        &mut self,
+        latency: Duration,
+        kind: FinishKind,
+    ) -> (Moment, MutexGuard<'_, State>) {
+        self.open = false;
+        let now = self.gate.clock.now();
+        let mut state = self.gate.state();
+        let operation = self.gate.operation(self.operation);
+        state.for_windows(operation, |window| window.answered(now, 1));
+        state.concurrency.finished(now, Finish { latency, kind });
+        match state.told_answers.checked_sub(1) {
+            Some(left) => state.told_answers = left,
+            None => state.told.answered(now, 1),
+        }
+        (now, state)
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            let (now, mut state) = self.give_back(Duration::ZERO, FinishKind::Other);
+            state.breaker.ignored(now);
+            drop(state);
+            self.gate.changed.notify_waiters();
+        }
+    }
+}
+
+/// A 429 pauses the whole remote and lowers its rate; the step pays nothing but time.
+fn throttle(
+    state: &mut State,
+    now: Moment,
+    operation: &OperationSpec,
+    failure: &Failure,
+    patience: &Patience,
+) -> Next {
+    let random = state.chance.f64();
+    let told = failure.wait;
+    let wait = told.unwrap_or_else(|| state.rest_of_window(operation));
+    let until = now + server_wait(wait, random);
+    state.throttled_until = state.throttled_until.max(until);
+    state.for_windows(operation, |window| window.slow(now));
+    Next::Patience(state.throttled_until, told.is_some())
+}
+
+/// Any other failure is retried if it may be, as often as the call's own retries allow, and paid
+/// for from the remote's budget. Failures of requests that were sent before the breaker opened
+/// are the remote's, not the step's, but they count: the probes that follow go round all waiting
+/// steps, so an outage wears none of them out.
+fn retry(
+    state: &mut State,
+    now: Moment,
+    operation: &OperationSpec,
+    failure: &Failure,
+    spent: u32,
+    patience: &Patience,
+) -> Next {
+    let safe = operation.idempotent || !failure.may_have_happened;
+    if !failure.kind.verdict().retry || !safe || spent >= patience.retries {
+        return Next::GiveUp;
+    }
+    let wait = patience.backoff.wait(spent + 1, state.chance.f64());
+    let mut until = now + wait.max(failure.wait.unwrap_or_default());
+    if !state.budget.try_spend(now) {
+        until = until.max(state.budget.ready_at(now));
+    }
+    Next::Again(until)
+}
+
+/// A remote that gives no good answer for too long ends the run, which can be resumed.
+fn deadline(state: &mut State, now: Moment, next: Next, patience: &Patience) -> Next {
+    let since = *state.silent_since.get_or_insert(now);
+    if now.saturating_since(since) > patience.deadline { Next::Away } else { next }
+}

@@ -1,0 +1,117 @@
+//! Discovery: lets a job read its remote and write the plan, while somebody watches.
+
+use super::command::{Command, Order};
+use super::reporter::Reporter;
+use crate::event::{Event, Stamped};
+use crate::failure::Failure;
+use crate::job::{Context, Job};
+use crate::plan::{Header, PlanError, PlanWriter};
+use crate::remote::Meter;
+use crate::tally::Tally;
+use std::time::Duration;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::MissedTickBehavior;
+
+/// How often reporters may draw.
+pub(super) const TICK: Duration = Duration::from_millis(100);
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum DiscoverError {
+    /// The remote could not be read.
+    #[error(transparent)]
+    Remote(#[from] Failure),
+    /// The plan could not be written or read.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+/// Writes the plan of a job. The plan appears at its place only when the whole listing is done.
+///
+/// # Errors
+/// When the remote can't be read to the end, a stop is asked for, or the disk is full.
+pub async fn discover(
+    job: &dyn Job,
+    context: &Context,
+    mut plan: PlanWriter,
+    signals: &mut Receiver<Event>,
+    orders: &mut Receiver<Order>,
+    reporters: &mut [Box<dyn Reporter>],
+) -> Result<Header, DiscoverError> {
+    let mut watcher = Watcher { context, tally: Tally::new(plan.header()), reporters };
+    watcher.watch(job, job.discover(context, &mut plan), signals, orders).await?;
+    Ok(plan.finish()?)
+}
+
+/// Runs a reading future while signals are shown and orders obeyed.
+pub(super) async fn watched<T>(
+    job: &dyn Job,
+    context: &Context,
+    tally: Tally,
+    reading: impl Future<Output = Result<T, DiscoverError>>,
+    signals: &mut Receiver<Event>,
+    orders: &mut Receiver<Order>,
+    reporters: &mut [Box<dyn Reporter>],
+) -> Result<T, DiscoverError> {
+    Watcher { context, tally, reporters }.watch(job, reading, signals, orders).await
+}
+
+struct Watcher<'a> {
+    context: &'a Context,
+    tally: Tally,
+    reporters: &'a mut [Box<dyn Reporter>],
+}
+
+impl Watcher<'_> {
+    async fn watch<T>(
+        &mut self,
+        job: &dyn Job,
+        reading: impl Future<Output = Result<T, DiscoverError>>,
+        signals: &mut Receiver<Event>,
+        orders: &mut Receiver<Order>,
+    ) -> Result<T, DiscoverError> {
+        let mut reading = std::pin::pin!(reading);
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let read = loop {
+            tokio::select! {
+                read = &mut reading => break read,
+                Some(event) = signals.recv() => self.publish(event),
+                Some(order) = orders.recv() => self.obey(&order),
+                _ = tick.tick() => self.draw(job),
+                () = self.context.stop.aborting() => return Err(Failure::cancelled().into()),
+            }
+        };
+        while let Ok(event) = signals.try_recv() {
+            self.publish(event);
+        }
+        self.draw(job);
+        read
+    }
+
+    fn publish(&mut self, event: Event) {
+        let stamped = Stamped { at: self.context.clock.now(), event };
+        self.tally.take_in(&stamped);
+        for reporter in self.reporters.iter_mut() {
+            reporter.event(&stamped, &self.tally);
+        }
+    }
+
+    /// While nothing is being changed, the only order that means something is to stop.
+    fn obey(&mut self, order: &Order) {
+        match order.command {
+            Command::Stop if self.context.stop.is_draining() => self.context.stop.abort(),
+            Command::Stop => self.context.stop.drain(),
+            Command::Abort => self.context.stop.abort(),
+            _ => {}
+        }
+    }
+
+    fn draw(&mut self, job: &dyn Job) {
+        let now = self.context.clock.now();
+        let meter = job.remotes().first().map_or_else(Meter::default, |remote| remote.meter());
+        for reporter in self.reporters.iter_mut() {
+            reporter.tick(now, &self.tally, &meter);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Carries out one batch. Steps in doubt of a job that must not repeat itself are settled first
+//! by asking the remote, and only the rest is applied.
+
+use crate::failure::Failure;
+use crate::job::{Applied, Context, Job, Outcome, Step};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A batch with what became of it.
+#[derive(Debug)]
+pub(super) struct Carried {
+    pub(super) steps: Vec<Step>,
+    pub(super) result: Result<Applied, Failure>,
+}
+
+/// Carries out one batch. This is the body of a spawned task.
+pub(super) async fn carry_out(job: Arc<dyn Job>, context: Context, steps: Vec<Step>) -> Carried {
+    let result = if job.info().idempotent {
+        job.apply(&context, &steps).await
+    } else {
+        carry_out_once(&*job, &context, &steps).await
+    };
+    Carried { steps, result }
+}
+
+/// The way of steps that must not be sent twice: ask about those in doubt, apply the others, and
+/// ask again when the answer was lost.
+async fn carry_out_once(
+    job: &dyn Job,
+    context: &Context,
+    steps: &[Step],
+) -> Result<Applied, Failure> {
+    let mut known = vec![None; steps.len()];
+    for (step, known) in steps.iter().zip(&mut known).filter(|(step, _)| step.in_doubt) {
+        *known = job.settle(context, step).await?;
+    }
+    let rest: Vec<Step> = steps
+        .iter()
+        .zip(&known)
+        .filter(|(_, known)| known.is_none())
+        .map(|(step, _)| step.clone())
+        .collect();
+    let mut applied = if rest.is_empty() {
+        nothing_sent()
+    } else {
+        match job.apply(context, &rest).await {
+            Err(failure) if failure.may_have_happened => {
+                settle_all(job, context, &rest, &failure).await?
+            }
+            other => other?,
+        }
+    };
+    let mut fresh = std::mem::take(&mut applied.outcomes).into_iter();
+    applied.outcomes =
+        known.into_iter().filter_map(|known| known.or_else(|| fresh.next())).collect();
+    Ok(applied)
+}
+
+/// What became of steps whose answer was lost: what the remote's state says, else the failure.
+async fn settle_all(
+    job: &dyn Job,
+    context: &Context,
+    steps: &[Step],
+    failure: &Failure,
+) -> Result<Applied, Failure> {
+    let mut applied = nothing_sent();
+    for step in steps {
+        let outcome = job.settle(context, step).await?;
+        let failed = || Outcome::Failed(Box::new(failure.clone()));
+        applied.outcomes.push(outcome.unwrap_or_else(failed));
+    }
+    Ok(applied)
+}
+
+fn nothing_sent() -> Applied {
+    Applied {
+        outcomes: Vec::new(),
+        latency: Duration::ZERO,
+        attempts: 0,
+        status: None,
+        request_id: None,
+    }
+}

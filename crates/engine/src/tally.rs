@@ -1,0 +1,350 @@
+//! The running totals of a run: a fold over its events, the same for the screen, the report and
+//! a journal that is read again.
+
+use crate::event::{Ending, Event, Settled, Stamped};
+use crate::failure::Kind;
+use crate::job::Outcome;
+use crate::moment::Moment;
+use crate::plan::{Header, Phase};
+use crate::series::Series;
+use hdrhistogram::Histogram;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// How many failures are kept by name; all of them are in the journal.
+pub const FAILURES_KEPT: usize = 10;
+/// The seconds that the present rate is taken over.
+const RECENT_SECONDS: u64 = 5;
+/// The seconds that the sparkline shows.
+const SPARK_SECONDS: usize = 120;
+/// Latencies beyond an hour count as an hour.
+const LATENCY_US_MAX: u64 = 3_600_000_000;
+
+/// Counts by outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Counts {
+    /// Carried out by this run.
+    pub done: u64,
+    /// Somebody else had done it.
+    pub already_gone: u64,
+    /// Left alone on purpose.
+    pub skipped: u64,
+    /// Could not be carried out.
+    pub failed: u64,
+}
+
+impl Counts {
+    /// How many steps have a final outcome.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.done + self.already_gone + self.skipped + self.failed
+    }
+
+    fn of(&mut self, outcome: &Outcome) -> Option<&mut u64> {
+        match outcome {
+            Outcome::Done | Outcome::DoneConfirmed => Some(&mut self.done),
+            Outcome::AlreadyGone => Some(&mut self.already_gone),
+            Outcome::Skipped(_) => Some(&mut self.skipped),
+            Outcome::Failed(_) => Some(&mut self.failed),
+            Outcome::InDoubt => None,
+        }
+    }
+}
+
+/// One phase of the plan with what became of its steps.
+#[derive(Clone, Debug)]
+pub struct PhaseTally {
+    /// What it counts.
+    pub name: String,
+    /// How many steps it has.
+    pub steps: u64,
+    /// What became of them so far.
+    pub counts: Counts,
+    first: u64,
+}
+
+/// The totals of a run so far, over all its sessions.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    /// The run's name.
+    pub run: String,
+    /// How many sessions it had.
+    pub sessions: u32,
+    /// When its first session began, in milliseconds since 1970.
+    pub started_unix_ms: u64,
+    /// How many steps the plan has.
+    pub steps: u64,
+    /// What became of them.
+    pub counts: Counts,
+    /// The same for each phase.
+    pub phases: Vec<PhaseTally>,
+    /// Among the done ones: proved by the remote's state because the answer was lost.
+    pub confirmed: u64,
+    /// Begun, and aborted without an answer.
+    pub in_doubt: u64,
+    /// Attempts that were sent for steps.
+    pub attempts: u64,
+    /// Attempts that were made again.
+    pub retries: u64,
+    /// Answers of the kind 429.
+    pub throttled: u64,
+    /// How long 429s held everything up.
+    pub throttled_for: Duration,
+    /// How often the breaker opened.
+    pub breaker_opened: u64,
+    /// Failed steps by class.
+    pub failures: BTreeMap<Kind, u64>,
+    /// The first failed steps by name; [`FAILURES_KEPT`] at most.
+    pub first_failures: Vec<Settled>,
+    /// Why steps were skipped.
+    pub skipped: BTreeMap<String, u64>,
+    /// Latency of answers, in microseconds.
+    pub latency_us: Histogram<u32>,
+    /// Throughput and latency over the run's time.
+    pub series: Series,
+    /// Whether somebody paused it.
+    pub paused: bool,
+    /// How the last session ended; `None` while one runs, or after a crash.
+    pub ending: Option<Ending>,
+    failed_kinds: BTreeMap<u64, Kind>,
+    /// Time of the sessions before this one.
+    before: Duration,
+    /// The latest moment of this session.
+    at: Moment,
+    recent: Recent,
+}
+
+impl Tally {
+    /// The totals of a run that has not begun.
+    #[must_use]
+    pub fn new(plan: &Header) -> Self {
+        let mut first = 0;
+        let phase = |phase: &Phase| {
+            let begins = first;
+            first += phase.steps;
+            let name = phase.name.clone();
+            PhaseTally { name, steps: phase.steps, counts: Counts::default(), first: begins }
+        };
+        Self {
+            run: plan.id.clone(),
+            sessions: 0,
+            started_unix_ms: 0,
+            steps: plan.steps,
+            counts: Counts::default(),
+            phases: plan.phases.iter().map(phase).collect(),
+            confirmed: 0,
+            in_doubt: 0,
+            attempts: 0,
+            retries: 0,
+            throttled: 0,
+            throttled_for: Duration::ZERO,
+            breaker_opened: 0,
+            failures: BTreeMap::new(),
+            first_failures: Vec::new(),
+            skipped: BTreeMap::new(),
+            latency_us: Histogram::new_with_bounds(1, LATENCY_US_MAX, 2)
+                .expect("the bounds are in order"),
+            series: Series::default(),
+            paused: false,
+            ending: None,
+            failed_kinds: BTreeMap::new(),
+            before: Duration::ZERO,
+            at: Moment::ZERO,
+            recent: Recent::default(),
+        }
+    }
+
+    /// Takes one event in.
+    pub fn take_in(&mut self, stamped: &Stamped) {
+        if let Event::RunStarted { session, unix_ms, run, .. } = &stamped.event {
+            self.begin_session(*session, *unix_ms, run);
+        }
+        self.at = self.at.max(stamped.at);
+        match &stamped.event {
+            Event::Settled { steps, latency_us, attempts, .. } => {
+                self.settle(steps, *latency_us, *attempts);
+            }
+            Event::Reopened { steps } => steps.iter().for_each(|&step| self.reopen(step)),
+            Event::Throttled { wait_ms, .. } => {
+                self.throttled += 1;
+                self.throttled_for += Duration::from_millis(*wait_ms);
+                self.series.throttled(self.run_moment());
+            }
+            Event::Retrying { .. } => self.retries += 1,
+            Event::BreakerOpened { .. } => self.breaker_opened += 1,
+            Event::Paused => self.paused = true,
+            Event::Resumed => self.paused = false,
+            Event::RunEnded { ending } => self.ending = Some(ending.clone()),
+            _ => {}
+        }
+    }
+
+    /// How long the run has been at work, over all its sessions, up to the latest event.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.before + self.at.saturating_since(Moment::ZERO)
+    }
+
+    /// The same with the present session's time brought up to `now`.
+    #[must_use]
+    pub fn elapsed_at(&self, now: Moment) -> Duration {
+        self.before + self.at.max(now).saturating_since(Moment::ZERO)
+    }
+
+    /// Steps with an outcome in this session, a second, over the last five seconds.
+    #[must_use]
+    pub fn rate_now(&self, now: Moment) -> f64 {
+        self.recent.rate(now)
+    }
+
+    /// The most steps with an outcome in any one second of this session.
+    #[must_use]
+    pub fn rate_peak(&self) -> u64 {
+        self.recent.peak
+    }
+
+    /// Steps with an outcome, a second, over the time of this session.
+    #[must_use]
+    pub fn rate_average(&self, now: Moment) -> f64 {
+        let seconds = self.at.max(now).as_micros() as f64 / 1e6;
+        if seconds > 0.0 { self.recent.total as f64 / seconds } else { 0.0 }
+    }
+
+    /// Steps with an outcome in each of the last seconds, oldest first.
+    #[must_use]
+    pub fn spark(&self, now: Moment) -> Vec<u64> {
+        self.recent.spark(now)
+    }
+
+    /// A latency percentile in milliseconds, `share` from 0 to 1; 0 when nothing was answered.
+    #[must_use]
+    pub fn latency_ms(&self, share: f64) -> f64 {
+        self.latency_us.value_at_quantile(share) as f64 / 1000.0
+    }
+
+    fn begin_session(&mut self, session: u32, unix_ms: u64, run: &str) {
+        self.before = self.elapsed();
+        self.at = Moment::ZERO;
+        self.sessions = session;
+        run.clone_into(&mut self.run);
+        self.recent = Recent::default();
+        self.in_doubt = 0;
+        self.ending = None;
+        self.paused = false;
+        if self.started_unix_ms == 0 {
+            self.started_unix_ms = unix_ms;
+        }
+    }
+
+    fn settle(&mut self, steps: &[Settled], latency_us: u64, attempts: u32) {
+        for settled in steps {
+            self.settle_one(settled);
+        }
+        self.attempts += u64::from(attempts);
+        let sent = attempts > 0;
+        if sent {
+            self.latency_us.saturating_record(latency_us.max(1));
+        }
+        let count = steps.len() as u64;
+        self.series.settled(self.run_moment(), count, sent.then_some(latency_us));
+        self.recent.add(self.at, count);
+    }
+
+    fn settle_one(&mut self, settled: &Settled) {
+        let phase = self.phase_mut(settled.step);
+        if let Some(count) = phase.and_then(|phase| phase.counts.of(&settled.outcome)) {
+            *count += 1;
+        }
+        match self.counts.of(&settled.outcome) {
+            Some(count) => *count += 1,
+            None => self.in_doubt += 1,
+        }
+        match &settled.outcome {
+            Outcome::DoneConfirmed => self.confirmed += 1,
+            Outcome::Skipped(reason) => {
+                *self.skipped.entry(reason.clone()).or_default() += 1;
+            }
+            Outcome::Failed(failure) => {
+                *self.failures.entry(failure.kind).or_default() += 1;
+                self.failed_kinds.insert(settled.step, failure.kind);
+                if self.first_failures.len() < FAILURES_KEPT {
+                    self.first_failures.push(settled.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn reopen(&mut self, step: u64) {
+        let Some(kind) = self.failed_kinds.remove(&step) else { return };
+        self.counts.failed -= 1;
+        if let Some(phase) = self.phase_mut(step) {
+            phase.counts.failed -= 1;
+        }
+        if let Some(count) = self.failures.get_mut(&kind) {
+            *count -= 1;
+        }
+        self.failures.retain(|_, count| *count > 0);
+        self.first_failures.retain(|settled| settled.step != step);
+    }
+
+    fn phase_mut(&mut self, step: u64) -> Option<&mut PhaseTally> {
+        self.phases.iter_mut().rev().find(|phase| phase.first <= step && phase.steps > 0)
+    }
+
+    fn run_moment(&self) -> Moment {
+        self.at + self.before
+    }
+}
+
+/// Outcomes in each of the last seconds of a session; seconds without any are not kept.
+#[derive(Clone, Debug, Default)]
+struct Recent {
+    seconds: VecDeque<(u64, u64)>,
+    total: u64,
+    peak: u64,
+}
+
+fn second_of(moment: Moment) -> u64 {
+    moment.as_micros() / 1_000_000
+}
+
+impl Recent {
+    fn add(&mut self, at: Moment, count: u64) {
+        let second = second_of(at);
+        if self.seconds.back().is_none_or(|(last, _)| *last < second) {
+            self.seconds.push_back((second, 0));
+        }
+        if self.seconds.len() > SPARK_SECONDS {
+            self.seconds.pop_front();
+        }
+        if let Some((_, sum)) = self.seconds.back_mut() {
+            *sum += count;
+            self.peak = self.peak.max(*sum);
+        }
+        self.total += count;
+    }
+
+    fn rate(&self, now: Moment) -> f64 {
+        let age = (now.as_micros() as f64 / 1e6).min(RECENT_SECONDS as f64);
+        if age <= 0.0 {
+            return 0.0;
+        }
+        let oldest = second_of(now).saturating_sub(RECENT_SECONDS - 1);
+        let recent = self.seconds.iter().rev().take_while(|(second, _)| *second >= oldest);
+        recent.map(|(_, count)| count).sum::<u64>() as f64 / age
+    }
+
+    fn spark(&self, now: Moment) -> Vec<u64> {
+        let end = second_of(now) + 1;
+        let start = end.saturating_sub(SPARK_SECONDS as u64);
+        let mut spark = vec![0; usize::try_from(end - start).expect("two minutes")];
+        for &(second, count) in self.seconds.iter().filter(|(second, _)| *second >= start) {
+            let index = usize::try_from(second - start).expect("two minutes");
+            if let Some(bar) = spark.get_mut(index) {
+                *bar = count;
+            }
+        }
+        spark
+    }
+}
