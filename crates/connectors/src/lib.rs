@@ -1,1 +1,4 @@
 //! Placeholder.
+
+pub mod transport;
+pub mod workos;

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::event::Waiting;
 use crate::failure::{Failure, Kind};
 use crate::moment::Moment;
-use crate::policy::backoff::{Backoff, server_wait};
+use crate::policy::backoff::Backoff;
 use crate::policy::breaker::{Breaker, State as BreakerState};
 use crate::policy::budget::Budget;
 use crate::policy::concurrency::{Concurrency, Finish, Kind as FinishKind};
@@ -397,7 +397,7 @@ fn throttle(
     let random = state.chance.f64();
     let told = failure.wait;
     let wait = told.unwrap_or_else(|| state.rest_of_window(operation));
-    let until = now + server_wait(wait, random);
+    let until = now + patience.backoff.server_wait(wait, random);
     state.throttled_until = state.throttled_until.max(until);
     state.for_windows(operation, |window| window.slow(now));
     Next::Patience(state.throttled_until, told.is_some())
