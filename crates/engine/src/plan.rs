@@ -6,6 +6,8 @@
 //! object that matched but was left out on purpose. The digest seals header and lines.
 
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use read::{Left, Line, Lines, Plan};

@@ -10,6 +10,8 @@
 mod files;
 mod record;
 mod recover;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use files::{Disk, Faulty, Files, Memory};

@@ -1,6 +1,6 @@
 //! Reading a plan: checked as a whole first, then streamed.
 
-use super::write::digest;
+use super::write::{digest, header_json};
 use super::{FORMAT, Header, LINE_BYTES_MAX, PlanError};
 use crate::job::Step;
 use serde::Deserialize;
@@ -177,6 +177,12 @@ fn parse_header(path: &Path, line: &[u8]) -> Result<Header, PlanError> {
         .map_err(|error| damaged(path, &format!("its first line is broken: {error}")))?;
     if header.digest.is_empty() {
         return Err(PlanError::Unfinished { path: path.to_owned() });
+    }
+    // The digest covers what the header says; this covers how it is written.
+    let padding = line.strip_prefix(&header_json(&header)[..]);
+    let is_ours = padding.and_then(|rest| rest.strip_suffix(b"\n"));
+    if !is_ours.is_some_and(|rest| rest.iter().all(|&byte| byte == b' ')) {
+        return Err(damaged(path, "its first line was written anew"));
     }
     Ok(header)
 }

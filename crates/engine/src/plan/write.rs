@@ -14,6 +14,14 @@ use std::path::{Path, PathBuf};
 /// Room in the header for what is known only at the end: counts, reasons and the digest.
 const HEADER_ROOM_BYTES: usize = 1024;
 
+/// The part of that room which reasons may fill. Further ones are counted under
+/// [`OTHER_REASONS`], so that no listing fails at its end because its header is full.
+const REASONS_ROOM_BYTES: usize = 512;
+/// What a reason takes beside its own text: punctuation and the widest count.
+const REASON_EXTRA_BYTES: usize = 24;
+/// The name of all reasons that found no room of their own.
+const OTHER_REASONS: &str = "other reasons";
+
 /// What is known of a plan before its first step.
 #[derive(Clone, Debug)]
 pub struct Draft {
@@ -52,6 +60,7 @@ pub struct PlanWriter {
     file: BufWriter<File>,
     header: Header,
     header_bytes: usize,
+    reasons_bytes: usize,
     body: Sha256,
     keys: KeySet,
     phase: usize,
@@ -106,6 +115,7 @@ impl PlanWriter {
             file: BufWriter::with_capacity(256 * 1024, file),
             header,
             header_bytes,
+            reasons_bytes: 0,
             body: Sha256::new(),
             keys: KeySet::default(),
             phase: 0,
@@ -155,7 +165,7 @@ impl PlanWriter {
         let phase = self.present_phase().name.clone();
         let line = LeftLine { left: reason, phase: &phase, key, label };
         serde_json::to_writer(&mut self.line, &line).expect("a line is plain JSON");
-        *self.header.left.entry(reason.to_owned()).or_default() += 1;
+        self.count_left(reason);
         self.end_line()
     }
 
@@ -194,7 +204,25 @@ impl PlanWriter {
         self.file.write_all(&text)
     }
 
+    fn count_left(&mut self, reason: &str) {
+        let mut name = reason;
+        if !self.header.left.contains_key(reason) {
+            let bytes = serde_json::to_string(reason).expect("a text is plain JSON").len();
+            let total = self.reasons_bytes + bytes + REASON_EXTRA_BYTES;
+            if total <= REASONS_ROOM_BYTES {
+                self.reasons_bytes = total;
+            } else {
+                name = OTHER_REASONS;
+            }
+        }
+        *self.header.left.entry(name.to_owned()).or_default() += 1;
+    }
+
+    /// An object may come over several lines; between its tokens a space is as good.
     fn end_line(&mut self) -> Result<(), PlanError> {
+        for byte in self.line.iter_mut().filter(|byte| **byte == b'\n') {
+            *byte = b' ';
+        }
         self.line.push(b'\n');
         self.body.update(&self.line);
         let written = self.file.write_all(&self.line);

@@ -35,6 +35,7 @@ impl Default for Terms {
 pub struct Budget {
     per_success: u64,
     per_micro: u64,
+    /// Cut to `balance_max` whenever it is looked at.
     balance: u64,
     balance_max: u64,
     counted_until: Moment,
@@ -70,7 +71,7 @@ impl Budget {
     /// A request succeeded.
     pub fn deposit(&mut self, now: Moment) {
         self.count_floor(now);
-        self.balance = (self.balance + self.per_success).min(self.balance_max);
+        self.balance += self.per_success;
     }
 
     /// Spends one retry, or says no and spends nothing.

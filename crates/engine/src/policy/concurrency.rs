@@ -3,8 +3,8 @@
 //!
 //! Worked example, limit 10: ten requests were on the wire during the last round trip, nobody
 //! pushed back, and the mean latency was 80 ms against an average of 80 ms, so the limit becomes
-//! 11. Then the remote saturates, the mean rises to 140 ms while the average is 82 ms with a deviation
-//! of 4 ms: 140 is above 82 + 2.5 x 4, so the limit becomes 9.
+//! 11. Then the remote saturates, the mean rises to 140 ms while the average is 82 ms with a
+//! deviation of 4 ms: 140 is above 82 + 2.5 x 4, so the limit becomes 9.
 //!
 //! It grows only with evidence that the limit was in use, so an idle run does not drift to the
 //! maximum. Only successful answers measure latency: a refusal is quick and says nothing of load.

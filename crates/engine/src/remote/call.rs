@@ -9,6 +9,7 @@ use crate::event::Event;
 use crate::failure::{Failure, Kind};
 use crate::job::Context;
 use crate::moment::Moment;
+use crate::policy::quota::Quota;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,9 +30,16 @@ pub struct Attempt {
     /// Whether an earlier attempt may have taken effect although no good answer came.
     pub in_doubt: bool,
     gate: Arc<Gate>,
+    operation: usize,
 }
 
 impl Attempt {
+    /// Passes on a quota that the answer's headers state for the remote itself. A window of ours
+    /// with the same span comes down to it.
+    pub fn told_quota(&self, quota: Quota) {
+        self.gate.told_quota(self.operation, quota);
+    }
+
     /// Passes on what the answer's headers say of the quota.
     pub fn told(&self, remaining: u32, resets_in: Duration) {
         self.gate.told(remaining, resets_in);
@@ -112,6 +120,7 @@ impl Remote {
                 number: tries.sent,
                 in_doubt: tries.in_doubt,
                 gate: Arc::clone(&self.gate),
+                operation,
             };
             let result = tokio::time::timeout(self.spec.timeout, attempt(told)).await;
             let latency = context.clock.now().saturating_since(sent_at);

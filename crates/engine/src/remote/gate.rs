@@ -272,6 +272,22 @@ impl Gate {
         state.told_answers += 1;
     }
 
+    /// Takes in a quota that the remote states for itself: windows of this operation with the same
+    /// span come down to it. They never go up: the operator's word stands.
+    pub fn told_quota(&self, operation: usize, quota: Quota) {
+        let operation = self.operation(operation);
+        let mut state = self.state();
+        for &index in &operation.windows {
+            if let Some(Some(named)) = state.windows.get_mut(index)
+                && named.quota.span == quota.span
+                && quota.limit < named.quota.limit
+            {
+                named.quota.limit = quota.limit;
+                named.window.set_limit(quota.limit);
+            }
+        }
+    }
+
     /// Pauses everything, or lets it go on. What is on the wire is answered either way.
     pub fn set_paused(&self, paused: bool) {
         self.state().paused = paused;

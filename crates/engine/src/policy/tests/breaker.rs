@@ -81,6 +81,18 @@ fn an_ignored_probe_makes_room_for_the_next_one() {
 }
 
 #[test]
+fn probes_must_succeed_one_after_the_other() {
+    let mut breaker = opened_at(ms(0));
+    breaker.started(ms(1_000));
+    breaker.succeeded(ms(1_000));
+    breaker.started(ms(1_000));
+    breaker.failed(ms(1_000));
+    breaker.started(ms(3_000));
+    breaker.succeeded(ms(3_000));
+    assert_eq!(breaker.state(), State::HalfOpen, "the success before the failure is forgotten");
+}
+
+#[test]
 fn late_answers_of_earlier_requests_do_not_count_as_probes() {
     let mut breaker = Breaker::default();
     (0..13).for_each(|_| breaker.started(ms(0)));

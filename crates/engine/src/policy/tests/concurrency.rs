@@ -138,6 +138,18 @@ fn a_sudden_rise_of_latency_shrinks_it() {
 }
 
 #[test]
+fn a_rise_within_the_noise_of_timers_does_not_shrink_it() {
+    let mut concurrency = Concurrency::adaptive(bounds(1, 100, 10));
+    for round in 0..200 {
+        concurrency.started(ms(round * 60));
+        let micros = if round < 100 { 50_000 } else { 50_300 };
+        let finish = Finish { latency: Duration::from_micros(micros), kind: Kind::Success };
+        concurrency.finished(ms(round * 60 + 51), finish);
+        assert_eq!(concurrency.limit(), 10);
+    }
+}
+
+#[test]
 fn a_fixed_limit_changes_only_by_hand() {
     let mut traffic = Loop::new(Concurrency::fixed(8));
     let outage = Remote { wall: 0, ..CONSTANT };
