@@ -109,6 +109,10 @@ pub struct Tally {
     failed_kinds: BTreeMap<u64, Kind>,
     /// Time of the sessions before this one.
     before: Duration,
+    /// When this session began to apply, on the clock of its process.
+    began: Moment,
+    /// Until when the 429s of this session hold everything up.
+    throttled_until: Moment,
     /// The latest moment of this session.
     at: Moment,
     recent: Recent,
@@ -149,6 +153,8 @@ impl Tally {
             ending: None,
             failed_kinds: BTreeMap::new(),
             before: Duration::ZERO,
+            began: Moment::ZERO,
+            throttled_until: Moment::ZERO,
             at: Moment::ZERO,
             recent: Recent::default(),
         }
@@ -157,7 +163,7 @@ impl Tally {
     /// Takes one event in.
     pub fn take_in(&mut self, stamped: &Stamped) {
         if let Event::RunStarted { session, unix_ms, run, .. } = &stamped.event {
-            self.begin_session(*session, *unix_ms, run);
+            self.begin_session(stamped.at, *session, *unix_ms, run);
         }
         self.at = self.at.max(stamped.at);
         match &stamped.event {
@@ -167,7 +173,10 @@ impl Tally {
             Event::Reopened { steps } => steps.iter().for_each(|&step| self.reopen(step)),
             Event::Throttled { wait_ms, .. } => {
                 self.throttled += 1;
-                self.throttled_for += Duration::from_millis(*wait_ms);
+                // Those that were on the wire together ask for much the same time: it counts once.
+                let until = self.at + Duration::from_millis(*wait_ms);
+                self.throttled_for += until.saturating_since(self.throttled_until.max(self.at));
+                self.throttled_until = self.throttled_until.max(until);
                 self.series.throttled(self.run_moment());
             }
             Event::Retrying { .. } => self.retries += 1,
@@ -182,19 +191,19 @@ impl Tally {
     /// How long the run has been at work, over all its sessions, up to the latest event.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        self.before + self.at.saturating_since(Moment::ZERO)
+        self.before + self.at.saturating_since(self.began)
     }
 
     /// The same with the present session's time brought up to `now`.
     #[must_use]
     pub fn elapsed_at(&self, now: Moment) -> Duration {
-        self.before + self.at.max(now).saturating_since(Moment::ZERO)
+        self.before + self.at.max(now).saturating_since(self.began)
     }
 
     /// Steps with an outcome in this session, a second, over the last five seconds.
     #[must_use]
     pub fn rate_now(&self, now: Moment) -> f64 {
-        self.recent.rate(now)
+        self.recent.rate(self.began, now)
     }
 
     /// The most steps with an outcome in any one second of this session.
@@ -206,7 +215,7 @@ impl Tally {
     /// Steps with an outcome, a second, over the time of this session.
     #[must_use]
     pub fn rate_average(&self, now: Moment) -> f64 {
-        let seconds = self.at.max(now).as_micros() as f64 / 1e6;
+        let seconds = self.at.max(now).saturating_since(self.began).as_secs_f64();
         if seconds > 0.0 { self.recent.total as f64 / seconds } else { 0.0 }
     }
 
@@ -222,9 +231,11 @@ impl Tally {
         self.latency_us.value_at_quantile(share) as f64 / 1000.0
     }
 
-    fn begin_session(&mut self, session: u32, unix_ms: u64, run: &str) {
+    fn begin_session(&mut self, at: Moment, session: u32, unix_ms: u64, run: &str) {
         self.before = self.elapsed();
-        self.at = Moment::ZERO;
+        self.began = at;
+        self.at = at;
+        self.throttled_until = at;
         self.sessions = session;
         run.clone_into(&mut self.run);
         self.recent = Recent::default();
@@ -293,7 +304,7 @@ impl Tally {
     }
 
     fn run_moment(&self) -> Moment {
-        self.at + self.before
+        Moment::ZERO + self.elapsed()
     }
 }
 
@@ -325,8 +336,8 @@ impl Recent {
         self.total += count;
     }
 
-    fn rate(&self, now: Moment) -> f64 {
-        let age = (now.as_micros() as f64 / 1e6).min(RECENT_SECONDS as f64);
+    fn rate(&self, began: Moment, now: Moment) -> f64 {
+        let age = now.saturating_since(began).as_secs_f64().min(RECENT_SECONDS as f64);
         if age <= 0.0 {
             return 0.0;
         }

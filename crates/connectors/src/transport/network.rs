@@ -1,7 +1,7 @@
 //! The pool of connections and the exchange of one request.
 //!
 //! It drives hyper's connections itself: measured with 40 requests in flight on one thread, this
-//! costs 1.04 times a bare loop over hyper, where the general client of hyper-util costs 1.24
+//! costs 1.05 times a bare loop over hyper, where the general client of hyper-util costs 1.23
 //! times. It also opens one connection, not one for each waiting request, to a remote that speaks
 //! HTTP/2, and it knows which requests were never written.
 //!

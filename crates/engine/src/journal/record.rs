@@ -51,18 +51,32 @@ fn sealed(out: &mut Vec<u8>, content: impl FnOnce(&mut Vec<u8>)) {
 
 /// The content of a line without its end, if its checksum holds.
 pub(super) fn unseal(line: &[u8]) -> Result<&[u8], String> {
-    if line.len() < CHECKSUM_BYTES {
-        return Err("it is too short".into());
-    }
-    let (seal, rest) = line.split_at(CHECKSUM_BYTES);
-    let stated = std::str::from_utf8(seal)
-        .ok()
-        .and_then(|text| u32::from_str_radix(text.trim_end(), 16).ok())
-        .ok_or("it has no checksum")?;
+    let (seal, rest) = line.split_at_checked(CHECKSUM_BYTES).ok_or("it is too short")?;
+    let stated = stated(seal).ok_or("it has no checksum")?;
     if stated != crc32fast::hash(rest) {
         return Err("its checksum does not match".into());
     }
     Ok(rest)
+}
+
+/// Whether a whole line stands at the beginning of this broken one: then it is two lines, and it
+/// is the end of the first that is damaged.
+pub(super) fn begins_whole(line: &[u8]) -> bool {
+    let Some((seal, rest)) = line.split_at_checked(CHECKSUM_BYTES) else { return false };
+    let Some(stated) = stated(seal) else { return false };
+    let mut sum = crc32fast::Hasher::new();
+    rest.split_inclusive(|&byte| byte == b'}').any(|part| {
+        sum.update(part);
+        part.ends_with(b"}") && sum.clone().finalize() == stated
+    })
+}
+
+/// The checksum as it was written: eight small digits and a space, nothing else.
+fn stated(seal: &[u8]) -> Option<u32> {
+    let digits = seal.strip_suffix(b" ")?;
+    let is_ours = digits.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let text = std::str::from_utf8(digits).ok().filter(|_| is_ours)?;
+    u32::from_str_radix(text, 16).ok()
 }
 
 /// The event in the content of a line.

@@ -1,7 +1,7 @@
 //! Opening a journal again: what is finished, what is in doubt, what was counted so far.
 
 use super::files::Files;
-use super::record::{Heading, read_event, unseal};
+use super::record::{Heading, begins_whole, read_event, unseal};
 use super::writer::Journal;
 use super::{FORMAT, JournalError};
 use crate::bits::Bits;
@@ -18,7 +18,8 @@ pub struct Recovered {
     pub finished: Bits,
     /// The steps among them that failed.
     pub failed: Bits,
-    /// The steps that were begun and have no outcome: they may have been carried out.
+    /// The steps that may have been carried out without our knowing: begun without an outcome, or
+    /// failed in a way that leaves it open, which matters when they are tried again.
     pub in_doubt: Bits,
     /// The fold over all events so far.
     pub tally: Tally,
@@ -56,10 +57,16 @@ impl Recovered {
             }
             Event::Settled { steps, .. } => {
                 for settled in steps.iter().filter(|settled| settled.outcome.is_final()) {
-                    self.in_doubt.remove(settled.step);
                     self.finished.insert(settled.step);
-                    if matches!(settled.outcome, Outcome::Failed(_)) {
-                        self.failed.insert(settled.step);
+                    let failure = match &settled.outcome {
+                        Outcome::Failed(failure) => {
+                            self.failed.insert(settled.step);
+                            Some(failure)
+                        }
+                        _ => None,
+                    };
+                    if !failure.is_some_and(|failure| failure.may_have_happened) {
+                        self.in_doubt.remove(settled.step);
                     }
                 }
             }
@@ -132,7 +139,7 @@ fn read_lines(
             Ok(_) if !ended => break,
             Ok(Some(stamped)) => take(&stamped),
             Ok(None) => check_heading(&line, plan_digest)?,
-            Err(_) if at_end => break,
+            Err(_) if at_end && !begins_whole(&line) => break,
             Err(what) => return Err(JournalError::Damaged { line: number, what }),
         }
         whole += bytes;

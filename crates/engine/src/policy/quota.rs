@@ -250,6 +250,15 @@ impl Window {
         slowing.apply(self.quota.limit).saturating_sub(held)
     }
 
+    /// The part of the limit in force that is not available at this moment, from 0 to 1.
+    #[must_use]
+    pub fn load(&self, now: Moment) -> f64 {
+        let mut slowing = self.slowing;
+        slowing.recover(now, self.span_micros());
+        let limit = slowing.apply(self.quota.limit);
+        f64::from(limit - self.available(now)) / f64::from(limit)
+    }
+
     /// Whether a request of this cost may start now. It takes nothing.
     ///
     /// When the answer is [`Admit::At`], asking again at that moment gets [`Admit::Now`] unless

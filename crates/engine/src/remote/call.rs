@@ -108,6 +108,7 @@ impl Remote {
         A: FnMut(Attempt) -> F,
         F: Future<Output = Result<T, Failure>>,
     {
+        let _asking = self.gate.asking();
         let mut tries = Tries { sent: 0, spent: 0, in_doubt };
         loop {
             let permit = match self.gate.admit(operation, &context.stop).await {

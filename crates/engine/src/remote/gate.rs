@@ -43,6 +43,8 @@ pub(super) struct State {
     pub(super) windows: Vec<Option<Named>>,
     /// The operator's own ceiling.
     pub(super) ceiling: Option<Window>,
+    /// How often the ceiling was set: permits of an earlier one are not given back to this one.
+    ceilings: u64,
     pub(super) rate: Option<f64>,
     told: Told,
     /// Answers that told something and whose permits are not back yet.
@@ -53,8 +55,13 @@ pub(super) struct State {
     chance: fastrand::Rng,
     pub(super) paused: bool,
     pub(super) throttled_until: Moment,
-    /// When the remote began to give no good answers, if it does so now.
+    /// When the remote began to give no good answers, if it does so now. Time in which nobody
+    /// asked, or which the remote itself asked for, is left out.
     silent_since: Option<Moment>,
+    /// Calls that have begun and not ended.
+    calls: u32,
+    /// Since when nobody asks: there is no call, or all of them are paused.
+    resting_since: Option<Moment>,
     pub(super) waiting: Option<(Waiting, Option<Moment>)>,
     smooth: bool,
 }
@@ -78,6 +85,7 @@ impl State {
         let mut state = Self {
             windows: spec.windows.iter().map(named).collect(),
             ceiling: None,
+            ceilings: 0,
             rate: None,
             told: Told::default(),
             told_answers: 0,
@@ -88,6 +96,8 @@ impl State {
             paused: false,
             throttled_until: Moment::ZERO,
             silent_since: None,
+            calls: 0,
+            resting_since: Some(Moment::ZERO),
             waiting: None,
             smooth: spec.smooth,
         };
@@ -97,7 +107,19 @@ impl State {
 
     fn set_rate(&mut self, rate: Option<f64>) {
         self.rate = rate;
+        self.ceilings += 1;
         self.ceiling = rate.map(|rate| Window::new(per_second(rate)).with_spacing(self.smooth));
+    }
+
+    /// Keeps the time in which nobody asks out of the silence.
+    fn rest_or_ask(&mut self, now: Moment) {
+        let asks = self.calls > 0 && !self.paused;
+        if !asks {
+            self.resting_since.get_or_insert(now);
+        } else if let Some(rested) = self.resting_since.take() {
+            let rested = now.saturating_since(rested);
+            self.silent_since = self.silent_since.map(|since| since + rested);
+        }
     }
 
     /// Asks every policy; the first that refuses is the reason.
@@ -126,6 +148,9 @@ impl State {
 
     fn take(&mut self, now: Moment, operation: &OperationSpec) {
         self.for_windows(operation, |window| window.take(now, 1));
+        if let Some(ceiling) = &mut self.ceiling {
+            ceiling.take(now, 1);
+        }
         self.told.take(now, 1);
         self.concurrency.started(now);
         self.breaker.started(now);
@@ -138,12 +163,21 @@ impl State {
                 act(&mut named.window);
             }
         }
-        if let Some(ceiling) = &mut self.ceiling {
-            act(ceiling);
-        }
     }
 
-    /// The longest time until all our own requests of these windows are forgotten.
+    /// The one of these windows, or the ceiling, that is used most. Refusals are its news: with it
+    /// slowed fewer requests are sent, and the others, which have room, are left as they are.
+    /// Slowing them all would let a window of a minute, which recovers six times more slowly than
+    /// one of ten seconds, sink to a tenth over refusals that were never about it.
+    fn fullest(&mut self, now: Moment, operation: &OperationSpec) -> Option<&mut Window> {
+        let mine = |index: &usize| operation.windows.contains(index);
+        let windows = self.windows.iter_mut().enumerate().filter(|(index, _)| mine(index));
+        let windows = windows.filter_map(|(_, named)| Some(&mut named.as_mut()?.window));
+        let windows = windows.chain(self.ceiling.as_mut());
+        windows.max_by(|one, other| one.load(now).total_cmp(&other.load(now)))
+    }
+
+    /// How long until the shortest of these windows has forgotten all our requests.
     fn rest_of_window(&mut self, operation: &OperationSpec) -> Duration {
         let spans = operation.windows.iter().filter_map(|&index| {
             self.windows.get(index).and_then(Option::as_ref).map(|named| named.quota.span)
@@ -165,7 +199,7 @@ fn admitted(answer: Admit, waiting: impl FnOnce() -> Waiting) -> Result<(), Refu
 }
 
 /// A ceiling of so many requests a second as a window: 30 becomes `30/1s`, 0.5 becomes `1/2s`.
-fn per_second(rate: f64) -> Quota {
+pub(super) fn per_second(rate: f64) -> Quota {
     let rate = rate.clamp(0.001, 1e6);
     if rate >= 1.0 {
         Quota { limit: rate as u32, span: Duration::from_secs_f64(rate.floor() / rate) }
@@ -235,25 +269,26 @@ impl Gate {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let Err(until) = self.try_admit(operation) else {
-                return Ok(Permit { gate: self, operation, open: true });
+            let until = match self.try_admit(operation) {
+                Ok(permit) => return Ok(permit),
+                Err(until) => until.unwrap_or(Moment::NEVER),
             };
             tokio::select! {
                 () = changed => {}
-                () = self.clock.sleep_until(until.unwrap_or(Moment::NEVER)) => {}
+                () = self.clock.sleep_until(until) => {}
                 () = stop.draining() => {}
             }
         }
     }
 
-    fn try_admit(&self, operation: usize) -> Result<(), Option<Moment>> {
+    fn try_admit(&self, operation: usize) -> Result<Permit<'_>, Option<Moment>> {
         let now = self.clock.now();
         let spec = self.operation(operation);
         let mut state = self.state();
         match state.check(now, spec) {
             Ok(()) => {
                 state.take(now, spec);
-                Ok(())
+                Ok(Permit { gate: self, operation, ceiling: state.ceilings, open: true })
             }
             Err((waiting, until)) => {
                 state.waiting = Some((waiting, until));
@@ -290,7 +325,11 @@ impl Gate {
 
     /// Pauses everything, or lets it go on. What is on the wire is answered either way.
     pub fn set_paused(&self, paused: bool) {
-        self.state().paused = paused;
+        let now = self.clock.now();
+        let mut state = self.state();
+        state.paused = paused;
+        state.rest_or_ask(now);
+        drop(state);
         self.changed.notify_waiters();
     }
 
@@ -307,6 +346,19 @@ impl Gate {
         Meter::read(now, &mut self.state())
     }
 
+    /// Marks that somebody wants an answer, until it is dropped.
+    pub(super) fn asking(&self) -> Asking<'_> {
+        self.count_calls(1);
+        Asking { gate: self }
+    }
+
+    fn count_calls(&self, change: i32) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        state.calls = state.calls.saturating_add_signed(change);
+        state.rest_or_ask(now);
+    }
+
     pub(super) fn operation(&self, number: usize) -> &OperationSpec {
         self.operations.get(number).expect("the operation is in the spec")
     }
@@ -316,11 +368,25 @@ impl Gate {
     }
 }
 
+/// One call that has begun and not ended.
+#[derive(Debug)]
+pub(super) struct Asking<'a> {
+    gate: &'a Gate,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.gate.count_calls(-1);
+    }
+}
+
 /// The right to one attempt.
 #[derive(Debug)]
 pub(super) struct Permit<'a> {
     gate: &'a Gate,
     operation: usize,
+    /// Which ceiling it was taken from.
+    ceiling: u64,
     open: bool,
 }
 
@@ -382,6 +448,10 @@ impl Permit<'_> {
         let mut state = self.gate.state();
         let operation = self.gate.operation(self.operation);
         state.for_windows(operation, |window| window.answered(now, 1));
+        let same_ceiling = self.ceiling == state.ceilings;
+        if let Some(ceiling) = state.ceiling.as_mut().filter(|_| same_ceiling) {
+            ceiling.answered(now, 1);
+        }
         state.concurrency.finished(now, Finish { latency, kind });
         match state.told_answers.checked_sub(1) {
             Some(left) => state.told_answers = left,
@@ -414,8 +484,14 @@ fn throttle(
     let told = failure.wait;
     let wait = told.unwrap_or_else(|| state.rest_of_window(operation));
     let until = now + patience.backoff.server_wait(wait, random);
+    let held_before = state.throttled_until.max(now);
     state.throttled_until = state.throttled_until.max(until);
-    state.for_windows(operation, |window| window.slow(now));
+    // The patience it asked for is no silence.
+    let more = state.throttled_until.saturating_since(held_before);
+    *state.silent_since.get_or_insert(now) += more;
+    if let Some(window) = state.fullest(now, operation) {
+        window.slow(now);
+    }
     Next::Patience(state.throttled_until, told.is_some())
 }
 

@@ -4,6 +4,8 @@
 mod call;
 mod gate;
 mod meter;
+#[cfg(test)]
+mod tests;
 
 pub use call::{Answer, Attempt, Remote};
 pub use gate::Gate;
@@ -94,7 +96,7 @@ impl Spec {
 
     /// How long `requests` of this operation take at best, when each is answered after
     /// `round_trip`: the slowest of its windows, each used to the full and given back its span
-    /// after the answers, or the wire itself.
+    /// after the answers, the ceiling likewise, or the wire itself.
     #[must_use]
     pub fn time_for(&self, operation: usize, requests: u64, round_trip: Duration) -> Duration {
         let full_rounds = |limit: u64, round: Duration| {
@@ -103,11 +105,11 @@ impl Spec {
         };
         let (ConcurrencySpec::Fixed(most) | ConcurrencySpec::Adaptive { max: most, .. }) =
             self.concurrency;
-        let windows = self
-            .windows_of(operation)
-            .map(|(_, quota)| full_rounds(quota.limit.into(), quota.span + round_trip));
-        let rate = self.rate.map(|rate| Duration::from_secs_f64(requests as f64 / rate));
-        let slowest = windows.chain(rate).chain([full_rounds(most.into(), round_trip)]).max();
+        let windows = self.windows_of(operation).map(|(_, quota)| quota);
+        let windows = windows
+            .chain(self.rate.map(gate::per_second))
+            .map(|quota| full_rounds(quota.limit.into(), quota.span + round_trip));
+        let slowest = windows.chain([full_rounds(most.into(), round_trip)]).max();
         slowest.filter(|_| requests > 0).unwrap_or_default()
     }
 }

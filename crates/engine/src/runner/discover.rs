@@ -39,7 +39,9 @@ pub async fn discover(
     reporters: &mut [Box<dyn Reporter>],
 ) -> Result<Header, DiscoverError> {
     let mut watcher = Watcher { context, tally: Tally::new(plan.header()), reporters };
-    watcher.watch(job, job.discover(context, &mut plan), signals, orders).await?;
+    let listed = watcher.watch(job, job.discover(context, &mut plan), signals, orders).await;
+    watcher.draw(job);
+    listed?;
     Ok(plan.finish()?)
 }
 
@@ -75,6 +77,8 @@ impl Watcher<'_> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let read = loop {
             tokio::select! {
+                // A reading that is done at once is not worth showing.
+                biased;
                 read = &mut reading => break read,
                 Some(event) = signals.recv() => self.publish(event),
                 Some(order) = orders.recv() => self.obey(&order),
@@ -85,7 +89,6 @@ impl Watcher<'_> {
         while let Ok(event) = signals.try_recv() {
             self.publish(event);
         }
-        self.draw(job);
         read
     }
 

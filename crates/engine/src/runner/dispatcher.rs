@@ -235,9 +235,9 @@ impl Dispatcher {
         if batches.is_empty() {
             return;
         }
-        self.publish(Event::Begun { steps: steps.clone() });
+        self.publish(Event::Begun { steps });
         if !self.intents_are_safe() {
-            return self.publish(Event::Returned { steps });
+            return self.give_back(&batches.concat());
         }
         for batch in batches {
             self.begun.extend(batch.iter().map(|step| (step.number, step.key.clone())));
@@ -282,7 +282,10 @@ impl Dispatcher {
                 self.streak = None;
                 return self.outcomes(steps, applied);
             }
-            Ok(_) => Failure::new(Kind::Bug, "a batch came back with the wrong number of outcomes"),
+            Ok(_) => {
+                let what = "a batch came back with the wrong number of outcomes";
+                Failure { may_have_happened: true, ..Failure::new(Kind::Bug, what) }
+            }
             Err(failure) => failure,
         };
         let unsent = failure.kind == Kind::Cancelled;
@@ -295,10 +298,22 @@ impl Dispatcher {
         if failure.may_have_happened {
             self.publish(settled_all(&steps, |_| Outcome::InDoubt, None));
         } else {
-            self.publish(Event::Returned { steps: steps.iter().map(|step| step.number).collect() });
+            self.give_back(&steps);
         }
         if ends_run {
             self.end_with(failure);
+        }
+    }
+
+    /// Steps that were begun but not sent are what they were before: untouched, or in doubt.
+    fn give_back(&mut self, steps: &[Step]) {
+        let (doubtful, untouched): (Vec<&Step>, _) = steps.iter().partition(|step| step.in_doubt);
+        if !untouched.is_empty() {
+            let steps = untouched.iter().map(|step| step.number).collect();
+            self.publish(Event::Returned { steps });
+        }
+        if !doubtful.is_empty() {
+            self.publish(settled_all(doubtful, |_| Outcome::InDoubt, None));
         }
     }
 
@@ -426,10 +441,7 @@ impl Dispatcher {
             reporter.tick(now, &self.tally, &meter);
         }
         if let Some(syncing) = self.syncing.take_if(|syncing| syncing.is_finished()) {
-            let synced = syncing.await.unwrap_or_else(|error| Err(io::Error::other(error)));
-            if let Err(error) = synced {
-                self.journal_lost(&error);
-            }
+            self.synced(syncing).await;
         }
         if self.syncing.is_none() && !self.journal_is_lost() {
             match self.journal.sync_if_due(now) {
@@ -437,6 +449,13 @@ impl Dispatcher {
                 Ok(None) => {}
                 Err(error) => self.journal_lost(&error),
             }
+        }
+    }
+
+    async fn synced(&mut self, syncing: JoinHandle<io::Result<()>>) {
+        let synced = syncing.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        if let Err(error) = synced {
+            self.journal_lost(&error);
         }
     }
 
@@ -459,11 +478,12 @@ impl Dispatcher {
         self.context.stop.drain();
     }
 
-    /// What is still on the wire after an abort is in doubt.
+    /// What is still on the wire after an abort is in doubt, and so is what a broken task left.
     fn abandon(&mut self) {
-        if self.tasks.is_empty() {
+        if self.begun.is_empty() {
             return;
         }
+        let aborted = !self.tasks.is_empty();
         self.tasks.abort_all();
         let begun = std::mem::take(&mut self.begun);
         let steps = begun.into_iter().map(|(step, key)| Settled {
@@ -474,16 +494,21 @@ impl Dispatcher {
         });
         let event = settled_event(steps.collect(), None);
         self.publish(event);
-        self.ending = Some(Ending::Aborted);
+        if aborted {
+            self.ending = Some(Ending::Aborted);
+        }
     }
 
     /// Records how the session ended and syncs the journal. A journal that was lost is tried once
     /// more: space may have been freed while the wire drained.
     async fn end(mut self) -> Tally {
         if let Some(syncing) = self.syncing.take() {
-            let _ = syncing.await;
+            self.synced(syncing).await;
         }
-        let ending = self.ending.take().unwrap_or(Ending::Complete);
+        let ending = match self.ending.take().unwrap_or(Ending::Stopped) {
+            Ending::Stopped if self.finished.count() == self.plan.header.steps => Ending::Complete,
+            ending => ending,
+        };
         self.publish(Event::RunEnded { ending });
         if let Err(error) = self.journal.sync()
             && !matches!(self.tally.ending, Some(Ending::JournalLost(_)))
@@ -503,12 +528,12 @@ fn count(steps: usize) -> u32 {
     u32::try_from(steps).unwrap_or(u32::MAX)
 }
 
-fn settled_all(
-    steps: &[Step],
+fn settled_all<'a>(
+    steps: impl IntoIterator<Item = &'a Step>,
     outcome: impl Fn(&Step) -> Outcome,
     failure: Option<&Failure>,
 ) -> Event {
-    let settled = steps.iter().map(|step| Settled {
+    let settled = steps.into_iter().map(|step| Settled {
         step: step.number,
         key: step.key.clone(),
         label: Some(step.label.clone()),

@@ -32,7 +32,7 @@ async fn carry_out_once(
 ) -> Result<Applied, Failure> {
     let mut known = vec![None; steps.len()];
     for (step, known) in steps.iter().zip(&mut known).filter(|(step, _)| step.in_doubt) {
-        *known = job.settle(context, step).await?;
+        *known = job.settle(context, step).await.map_err(still_in_doubt)?;
     }
     let rest: Vec<Step> = steps
         .iter()
@@ -65,11 +65,17 @@ async fn settle_all(
 ) -> Result<Applied, Failure> {
     let mut applied = nothing_sent();
     for step in steps {
-        let outcome = job.settle(context, step).await?;
+        let outcome = job.settle(context, step).await.map_err(still_in_doubt)?;
         let failed = || Outcome::Failed(Box::new(failure.clone()));
         applied.outcomes.push(outcome.unwrap_or_else(failed));
     }
     Ok(applied)
+}
+
+/// The remote could not be asked, so what was in doubt before is so still.
+fn still_in_doubt(mut failure: Failure) -> Failure {
+    failure.may_have_happened = true;
+    failure
 }
 
 fn nothing_sent() -> Applied {

@@ -58,18 +58,20 @@ async fn idle_connections_are_bounded() {
     }
 }
 
+/// The server closes once the connection lies idle in the pool.
 #[tokio::test]
 async fn an_idle_connection_that_the_server_closed_is_replaced_without_an_error() {
-    let closed = Arc::new(Notify::new());
-    let tell = Arc::clone(&closed);
+    let (idle, closed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (wait, tell) = (Arc::clone(&idle), Arc::clone(&closed));
     let server = Server::start(move |mut stream, number| {
-        let tell = Arc::clone(&tell);
+        let (wait, tell) = (Arc::clone(&wait), Arc::clone(&tell));
         async move {
             if number > 0 {
                 return serve_http1(stream).await;
             }
             read_head(&mut stream).await;
             stream.write_all(NO_CONTENT).await.unwrap();
+            wait.notified().await;
             drop(stream);
             tell.notify_one();
         }
@@ -77,6 +79,7 @@ async fn an_idle_connection_that_the_server_closed_is_replaced_without_an_error(
     .await;
     let transport = Transport::network(NetworkOptions::direct());
     transport.send(deletion(&server.url("/"))).await.unwrap();
+    idle.notify_one();
     closed.notified().await;
     see_what_happened().await;
     transport.send(deletion(&server.url("/"))).await.unwrap();

@@ -1,0 +1,130 @@
+//! `windlass apply`: carries out exactly what a plan says, for the same account only and while
+//! it is fresh.
+
+use super::desk::{Desk, Wires, block_on};
+use super::plan::{adopt, confirm, refuse_if_too_large};
+use super::preview::preview;
+use crate::cli::ApplyArgs;
+use crate::display::words;
+use crate::exit::{Error, Exit};
+use crate::settings::Origin;
+use clap::{ArgMatches, FromArgMatches};
+use std::path::Path;
+use std::time::Duration;
+use windlass_connectors::transport::check_base_url;
+use windlass_connectors::{Connector, Opening, Setup};
+use windlass_engine::clock::{Clock, unix_millis};
+use windlass_engine::plan::{Header, Plan};
+
+/// A clock may run a little behind the one that made the plan.
+const CLOCK_SKEW: Duration = Duration::from_secs(300);
+
+/// Carries out a plan.
+pub fn run(matches: &ArgMatches) -> Result<Exit, Error> {
+    let args = ApplyArgs::from_arg_matches(matches).unwrap_or_default();
+    let plan = find_plan(matches, &args.plan)?;
+    let connector = connector_of(&plan.header)?;
+    let desk = Desk::open(Some(connector.name), matches)?;
+    refuse_if_stale(&desk, connector, &plan.header)?;
+    block_on(async {
+        let mut wires = Wires::new();
+        let (_, opening) = reopen(&desk, connector, &plan.header, matches, wires.context.clock)?;
+        refuse_if_too_large(&desk, connector, &plan.header)?;
+        let folder = desk.runs.create(&plan.header.id)?;
+        if folder.is_begun() {
+            let what = format!("this plan was begun already, as run {}", folder.name);
+            return Err(Error::new(Exit::Refused, what).hint(format!(
+                "`windlass resume {0}` goes on with it, `windlass report {0}` shows it",
+                folder.name
+            )));
+        }
+        let plan = adopt(&plan, &folder)?;
+        desk.screen.preview(&preview(&opening, &plan)?);
+        if plan.header.steps == 0 {
+            desk.screen.nothing_to_do(&plan.header);
+            return Ok(Exit::Done);
+        }
+        if !args.yes {
+            confirm(&plan.header, &mut wires).await?;
+        }
+        desk.work(opening, plan, &folder, wires, false).await
+    })
+}
+
+/// A file where there is one, else a run by its name.
+fn find_plan(matches: &ArgMatches, text: &str) -> Result<Plan, Error> {
+    let path = Path::new(text);
+    if path.is_file() {
+        return Ok(Plan::open(path)?);
+    }
+    let looks_like_path = text.contains(['/', '\\']) || path.extension().is_some();
+    let found = Desk::open(None, matches)?.runs.find(text);
+    match found {
+        Ok(folder) => folder.plan(),
+        Err(_) if looks_like_path => {
+            Err(Error::new(Exit::Usage, format!("there is no plan {text}"))
+                .hint("name a file that --plan-out wrote, or a run that --dry-run planned"))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The system that a plan belongs to.
+pub fn connector_of(plan: &Header) -> Result<&'static Connector, Error> {
+    windlass_connectors::find(&plan.system).ok_or_else(|| {
+        let what = format!("the plan is for `{}`, which this program does not know", plan.system);
+        Error::new(Exit::Usage, what).hint("use the version of windlass that made it")
+    })
+}
+
+/// Opens the job of a plan, for the account and the base URL that it was made with. A base URL
+/// that nobody named is the plan's own: the key's fingerprint has to fit, too.
+pub fn reopen(
+    desk: &Desk,
+    connector: &Connector,
+    plan: &Header,
+    matches: &ArgMatches,
+    clock: Clock,
+) -> Result<(Setup, Opening), Error> {
+    let mut setup = desk.setup(connector, clock)?;
+    let named = desk.settings.get(&format!("{}.base-url", connector.name));
+    if named.is_none_or(|value| value.origin == Origin::Default) {
+        setup.base_url = check_base_url(&plan.base_url)
+            .map_err(|error| Error::new(Exit::Usage, error.to_string()).hint(error.hint()))?;
+    }
+    if setup.base_url.to_string() != plan.base_url {
+        let what = format!("the plan was made for {}, not for {}", plan.base_url, setup.base_url);
+        return Err(Error::new(Exit::Refused, what)
+            .hint("apply it with the base URL it was made for, or make a new plan"));
+    }
+    if setup.key.fingerprint() != plan.account {
+        let what = format!(
+            "the plan was made with another key ({}) than the present one ({})",
+            plan.account,
+            setup.key.fingerprint()
+        );
+        return Err(Error::new(Exit::Refused, what).hint(format!(
+            "set {} to the key of the plan's account, or make a new plan",
+            connector.key_variable
+        )));
+    }
+    let opening = (connector.reopen)(&setup, plan, matches)?;
+    Ok((setup, opening))
+}
+
+fn refuse_if_stale(desk: &Desk, connector: &Connector, plan: &Header) -> Result<(), Error> {
+    let age_max = desk.settings.duration(connector.name, "max-age");
+    let now = unix_millis();
+    let age = Duration::from_millis(now.saturating_sub(plan.created_unix_ms));
+    let ahead = Duration::from_millis(plan.created_unix_ms.saturating_sub(now));
+    if age > age_max || ahead > CLOCK_SKEW {
+        let what = format!(
+            "the plan is from {}, older than {} (--max-age)",
+            words::when(plan.created_unix_ms),
+            words::duration(age_max)
+        );
+        return Err(Error::new(Exit::Refused, what)
+            .hint("make a new plan: what it would delete may have changed since"));
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Fills the preview of a plan: the first objects by name, what was left out, how long it takes.
+
+use crate::display::preview::{FIRST, Left, Object, Preview};
+use crate::exit::Error;
+use std::time::Duration;
+use windlass_connectors::Opening;
+use windlass_engine::job::{Job, Step};
+use windlass_engine::plan::{Header, Line, Plan};
+
+/// The round trip that an estimate assumes.
+const ROUND_TRIP: Duration = Duration::from_millis(100);
+
+/// The preview of a plan.
+///
+/// # Errors
+/// When the plan can't be read.
+pub fn preview(opening: &Opening, plan: &Plan) -> Result<Preview, Error> {
+    let mut preview = Preview::of(&plan.header);
+    let rows = opening.selection.iter();
+    preview.options = rows.map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    preview.warnings = opening.warnings.clone();
+    times(&mut preview, &*opening.job);
+    let mut lines = plan.lines()?;
+    while !is_filled(&preview)
+        && let Some(line) = lines.next_line()?
+    {
+        match line {
+            Line::Step(step) => take_step(&mut preview, &step),
+            Line::Left(left) => {
+                let reason = |group: &&mut Left| group.reason == left.reason;
+                if let Some(group) = preview.left.iter_mut().find(reason) {
+                    let object = Object { label: left.label, key: left.key, created: None };
+                    take(&mut group.first, object);
+                }
+            }
+        }
+    }
+    Ok(preview)
+}
+
+/// The time that all of a plan takes at best, for the phases one after the other.
+pub fn best_time(job: &dyn Job, plan: &Header) -> Option<Duration> {
+    let remote = job.remotes().into_iter().next()?;
+    let phases = job.info().phases.into_iter().zip(&plan.phases);
+    let times =
+        phases.map(|(info, phase)| remote.spec().time_for(info.operation, phase.steps, ROUND_TRIP));
+    Some(times.sum())
+}
+
+fn times(preview: &mut Preview, job: &dyn Job) {
+    let Some(remote) = job.remotes().into_iter().next() else { return };
+    for (phase, info) in preview.phases.iter_mut().zip(job.info().phases) {
+        phase.expected = Some(remote.spec().time_for(info.operation, phase.steps, ROUND_TRIP));
+        phase.rate = remote.spec().rate_of(info.operation);
+    }
+}
+
+/// Whether all has been read that is shown, so that a plan of millions is not read to its end.
+fn is_filled(preview: &Preview) -> bool {
+    let filled = |shown: usize, of: u64| shown >= FIRST || shown as u64 >= of;
+    preview.phases.iter().all(|phase| filled(phase.first.len(), phase.steps))
+        && preview.left.iter().all(|left| filled(left.first.len(), left.count))
+}
+
+fn take_step(preview: &mut Preview, step: &Step) {
+    #[derive(serde::Deserialize)]
+    struct Created {
+        created_at: Option<String>,
+    }
+    if let Some(phase) = preview.phases.get_mut(step.phase).filter(|p| p.first.len() < FIRST) {
+        let created = serde_json::from_str::<Created>(step.object.get());
+        let created = created.ok().and_then(|object| object.created_at);
+        let (label, key) = (step.label.to_string(), step.key.to_string());
+        take(&mut phase.first, Object { label, key, created });
+    }
+}
+
+fn take(first: &mut Vec<Object>, object: Object) {
+    if first.len() < FIRST {
+        first.push(object);
+    }
+}

@@ -1,0 +1,152 @@
+//! How the program ends: the exit codes, and the one form of an error on the screen.
+
+use std::fmt;
+use std::process::ExitCode;
+use windlass_connectors::OpenError;
+use windlass_engine::event::Ending;
+use windlass_engine::journal::JournalError;
+use windlass_engine::plan::PlanError;
+use windlass_engine::runner::DiscoverError;
+use windlass_engine::tally::Tally;
+use windlass_engine::{Failure, Kind};
+
+/// The exit codes; each has one meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Everything was done.
+    Done = 0,
+    /// The program is broken.
+    Bug = 1,
+    /// The arguments or settings are not understood.
+    Usage = 2,
+    /// The run ended, and some steps failed.
+    Failed = 3,
+    /// The run stopped early and can be resumed.
+    Stopped = 4,
+    /// It was refused for safety; nothing was changed.
+    Refused = 5,
+    /// The credentials were refused.
+    Denied = 6,
+    /// The remote was not there, or did not answer as it should.
+    Unavailable = 7,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error for the person at the terminal.
+#[derive(Debug)]
+pub struct Error {
+    /// With which code the program ends.
+    pub exit: Exit,
+    what: String,
+    causes: Vec<String>,
+    hint: Option<String>,
+}
+
+impl Error {
+    /// An error that ends the program with this code.
+    pub fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self { exit, what: what.into(), causes: Vec::new(), hint: None }
+    }
+
+    /// The same error with what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same error with what caused it.
+    #[must_use]
+    pub fn because(mut self, cause: &dyn fmt::Display) -> Self {
+        self.causes.push(cause.to_string());
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "error: {}", self.what)?;
+        for cause in &self.causes {
+            write!(out, "\n  caused by: {cause}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(out, "\n\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        let exit = if error.refused { Exit::Refused } else { Exit::Usage };
+        Self { exit, what: error.message, causes: Vec::new(), hint: error.hint }
+    }
+}
+
+impl From<PlanError> for Error {
+    fn from(error: PlanError) -> Self {
+        let exit = match &error {
+            PlanError::Io { .. } => Exit::Usage,
+            _ => Exit::Refused,
+        };
+        let hint = error.hint();
+        Self::new(exit, error.to_string()).hint(hint)
+    }
+}
+
+impl From<JournalError> for Error {
+    fn from(error: JournalError) -> Self {
+        let exit = match &error {
+            JournalError::Io(_) => Exit::Usage,
+            _ => Exit::Refused,
+        };
+        let hint = error.hint();
+        Self::new(exit, error.to_string()).hint(hint)
+    }
+}
+
+impl From<DiscoverError> for Error {
+    fn from(error: DiscoverError) -> Self {
+        match error {
+            DiscoverError::Plan(error) => error.into(),
+            DiscoverError::Remote(failure) if failure.kind == Kind::Cancelled => {
+                Self::new(Exit::Stopped, "stopped while listing; nothing was changed")
+                    .hint("run the same command again")
+            }
+            DiscoverError::Remote(failure) => {
+                let error = Self::new(exit_of(&failure), "the remote could not be listed");
+                let error = error.because(&failure);
+                let hint = failure.hint.unwrap_or_else(|| {
+                    "nothing was changed; --debug shows every request".to_owned()
+                });
+                error.hint(hint)
+            }
+        }
+    }
+}
+
+/// The exit code of a failure that ended everything.
+fn exit_of(failure: &Failure) -> Exit {
+    match failure.kind {
+        Kind::Denied | Kind::Forbidden => Exit::Denied,
+        Kind::Bug => Exit::Bug,
+        _ => Exit::Unavailable,
+    }
+}
+
+/// The exit code of a run.
+#[must_use]
+pub fn of_run(tally: &Tally) -> Exit {
+    match &tally.ending {
+        Some(Ending::Complete) if tally.counts.failed > 0 => Exit::Failed,
+        Some(Ending::Complete) => Exit::Done,
+        Some(Ending::Fatal(failure)) => exit_of(failure),
+        Some(Ending::Stopped | Ending::Aborted | Ending::JournalLost(_)) | None => Exit::Stopped,
+    }
+}
