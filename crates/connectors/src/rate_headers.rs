@@ -15,8 +15,20 @@ pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = text.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds.max(0.0)).ok();
     }
-    let at = rfc2822::parse(&text.replace("GMT", "+0000")).ok()?.timestamp();
-    Some(Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO))
+    Some(Duration::try_from(date(text)?.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+/// The remote's own time, by which the dates in its headers have to be read; ours where it tells
+/// none. A clock that differs from the remote's by minutes would turn a wait of seconds into one of
+/// minutes, or into none.
+#[must_use]
+pub fn now(headers: &HeaderMap) -> Timestamp {
+    let date = headers.get("date").and_then(|text| date(text.to_str().ok()?));
+    date.unwrap_or_else(Timestamp::now)
+}
+
+fn date(text: &str) -> Option<Timestamp> {
+    Some(rfc2822::parse(&text.trim().replace("GMT", "+0000")).ok()?.timestamp())
 }
 
 /// How many requests are left, and for how long that holds.
@@ -74,20 +86,28 @@ mod tests {
         pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
     }
 
-    fn now() -> Timestamp {
+    fn noon() -> Timestamp {
         "2026-01-15T12:00:00Z".parse().unwrap()
     }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
-        let wait = |text: &str| retry_after(&headers(&[("retry-after", text)]), now());
+        let wait = |text: &str| retry_after(&headers(&[("retry-after", text)]), noon());
         assert_eq!(wait("17"), Some(Duration::from_secs(17)));
         assert_eq!(wait("0.5"), Some(Duration::from_millis(500)));
         assert_eq!(wait("Thu, 15 Jan 2026 12:00:30 GMT"), Some(Duration::from_secs(30)));
         assert_eq!(wait("Thu, 15 Jan 2026 11:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!(wait("soon"), None);
         assert_eq!(wait("inf"), None);
-        assert_eq!(retry_after(&headers(&[]), now()), None);
+        assert_eq!(retry_after(&headers(&[]), noon()), None);
+    }
+
+    #[test]
+    fn dates_are_read_by_the_remotes_clock() {
+        let at = |text: &str| now(&headers(&[("date", text)])).to_string();
+        assert_eq!(at("Thu, 15 Jan 2026 12:00:30 GMT"), "2026-01-15T12:00:30Z");
+        let ours = Timestamp::now();
+        assert!(now(&headers(&[])) >= ours && now(&headers(&[("date", "today")])) >= ours);
     }
 
     #[test]
@@ -99,9 +119,9 @@ mod tests {
             &[("ratelimit-remaining", "5"), ("ratelimit-reset", "30")],
             &[("x-ratelimit-remaining", "5"), ("x-ratelimit-reset", "1768478430")],
         ] {
-            assert_eq!(remaining(&headers(pairs), now()), Some((5, thirty)), "{pairs:?}");
+            assert_eq!(remaining(&headers(pairs), noon()), Some((5, thirty)), "{pairs:?}");
         }
-        assert_eq!(remaining(&headers(&[("x-ratelimit-remaining", "5")]), now()), None);
+        assert_eq!(remaining(&headers(&[("x-ratelimit-remaining", "5")]), noon()), None);
     }
 
     #[test]

@@ -360,3 +360,42 @@ async fn a_stop_while_doubts_are_settled() {
         }
     }
 }
+
+/// A disk whose syncs on another thread fail, as after a lost mount.
+struct Unmounted(Memory);
+
+impl Files for Unmounted {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.append(bytes)
+    }
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.0.truncate(length)
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+    fn sync_task(&self) -> io::Result<Option<SyncTask>> {
+        Ok(Some(Box::new(|| Err(io::Error::other("the mount is gone")))))
+    }
+    fn reader(&self) -> io::Result<Box<dyn Read + Send>> {
+        self.0.reader()
+    }
+}
+
+/// Runs of several lengths, so that some end while the sync is under way: a later sync that
+/// succeeds says nothing of what the lost one should have saved.
+#[tokio::test(start_paused = true)]
+async fn a_sync_lost_on_another_thread_is_told() {
+    for steps in (100..200).step_by(4) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let plan = plan(folder.path(), steps);
+        let world = World::with((0..steps).map(key));
+        let files = Unmounted(Memory::default());
+        let run = Run::new(&world, Change::Delete, &plan, files).expect("a new journal");
+        let began = tokio::time::Instant::now();
+        let ending = run.go().await.ending;
+        let lost = matches!(&ending, Some(Ending::JournalLost(why)) if why.contains("mount"));
+        // The first sync is due with the tick at 300 ms.
+        assert_eq!(lost, began.elapsed() >= Duration::from_millis(301), "{steps}: {ending:?}");
+    }
+}

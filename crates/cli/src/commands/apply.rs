@@ -39,7 +39,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Error> {
             )));
         }
         let plan = adopt(&plan, &folder)?;
-        desk.screen.preview(&preview(&opening, &plan)?);
+        desk.screen.preview(&preview(&opening, &plan)?, false);
         if plan.header.steps == 0 {
             desk.screen.nothing_to_do(&plan.header);
             return Ok(Exit::Done);

@@ -58,7 +58,8 @@ pub async fn plan_and_apply(
             return Err(error);
         }
     };
-    desk.screen.preview(&preview(&opening, &plan)?);
+    let is_result = safety.dry_run || safety.plan_out.is_some();
+    desk.screen.preview(&preview(&opening, &plan)?, is_result);
     refuse_if_too_large(desk, connector, &plan.header)?;
     let Some(folder) = folder.filter(|_| !safety.dry_run) else {
         desk.screen.planned(&plan.header, &path, safety.plan_out.is_some());

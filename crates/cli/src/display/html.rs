@@ -114,7 +114,7 @@ fn charts(report: &Report) -> String {
     }
     let throughput = Chart::new("Throughput", "steps a second", report.seconds, &report.series)
         .area("steps a second", "a", |point| Some(point.per_second))
-        .marks("429 answers", |point| point.throttled);
+        .marks("429", |point| point.throttled);
     let latency = Chart::new("Latency", "milliseconds", report.seconds, &report.series)
         .line("p50", "a", |point| point.p50_ms)
         .line("p95", "b", |point| point.p95_ms);
@@ -147,7 +147,8 @@ fn phases(report: &Report, verb: &Verb) -> String {
         format!("<tr><td>{}</td>{cells}</tr>\n", escape(&phase.name))
     };
     let rows: Vec<String> = report.phases.iter().map(row).collect();
-    let heads = ["Phase", "Steps", &verb.done, "Already gone", "Failed", "Skipped", "Left"];
+    let done = words::capital(&verb.done);
+    let heads = ["Phase", "Steps", &done, "Already gone", "Failed", "Skipped", "Left"];
     table("Phases", &heads, &rows)
 }
 

@@ -34,10 +34,14 @@ pub struct RunRow {
 }
 
 impl Screen {
-    /// Shows a plan before the question. For programs the header says all of it.
-    pub fn preview(&self, preview: &Preview) {
-        if self.output() == Output::Text {
-            tell(&plan_text(preview, self.err_style()));
+    /// Shows a plan before the question, or as the result of a dry run, where it is the data that
+    /// was asked for. For programs the header says all of it.
+    pub fn preview(&self, preview: &Preview, is_result: bool) {
+        match (self.output(), is_result) {
+            (Output::Json, _) => {}
+            (Output::Text, true) => print(&plan_text(preview, self.out_style())),
+            (Output::Text, false) if self.is_quiet() => {}
+            (Output::Text, false) => tell(&plan_text(preview, self.err_style())),
         }
     }
 

@@ -145,6 +145,12 @@ impl Screen {
         reporters
     }
 
+    /// Whether nothing but results and failures is wanted.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.watch == Watch::Lines(Detail::Quiet)
+    }
+
     /// What goes to standard output.
     #[must_use]
     pub fn output(&self) -> Output {

@@ -19,6 +19,12 @@ pub const PAGE_OBJECTS: usize = 100;
 /// The longest text of an error body that is kept.
 const MESSAGE_CHARS_MAX: usize = 300;
 
+/// The shortest key that is looked for in answers: a shorter one is no secret, and its letters
+/// would be found everywhere.
+const KEY_BYTES_MIN: usize = 8;
+/// What stands in an answer where our key was.
+const KEY_SHOWN: &str = "(the key)";
+
 /// The two kinds of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
@@ -159,6 +165,7 @@ pub struct Api {
     transport: Transport,
     base_url: BaseUrl,
     authorization: HeaderValue,
+    key: Secret,
 }
 
 impl Api {
@@ -173,7 +180,7 @@ impl Api {
     ) -> Result<Self, http::header::InvalidHeaderValue> {
         let mut authorization = HeaderValue::from_str(&format!("Bearer {}", key.reveal()))?;
         authorization.set_sensitive(true);
-        Ok(Self { transport, base_url, authorization })
+        Ok(Self { transport, base_url, authorization, key: key.clone() })
     }
 
     /// Reads one page of a list, the oldest objects first.
@@ -247,9 +254,32 @@ impl Api {
             })?;
         let response = self.transport.send(request).await.map_err(|error| unanswered(&error))?;
         learn(&response, attempt);
-        Ok(response)
+        Ok(self.without_key(response))
+    }
+
+    /// The answer without our key. Servers and proxies may repeat what they were sent, and what an
+    /// answer says goes into errors, plans and journals.
+    fn without_key(&self, mut response: Response<Bytes>) -> Response<Bytes> {
+        let key = self.key.reveal();
+        if key.len() < KEY_BYTES_MIN {
+            return response;
+        }
+        // Nothing is ever shown of a body that is not text.
+        if let Ok(text) = std::str::from_utf8(response.body())
+            && text.contains(key)
+        {
+            *response.body_mut() = text.replace(key, KEY_SHOWN).into();
+        }
+        let tells = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.contains(key));
+        if response.headers().get(REQUEST_ID).is_some_and(tells) {
+            response.headers_mut().remove(REQUEST_ID);
+        }
+        response
     }
 }
+
+/// The header with the remote's name for the request.
+const REQUEST_ID: &str = "x-request-id";
 
 const USER_AGENT_TEXT: &str = concat!("windlass/", env!("CARGO_PKG_VERSION"));
 
@@ -258,16 +288,17 @@ fn learn(response: &Response<Bytes>, attempt: &Attempt) {
     if !response.headers().keys().any(|name| name.as_str().contains("ratelimit")) {
         return;
     }
-    if let Some((left, resets_in)) = rate_headers::remaining(response.headers(), Timestamp::now()) {
+    let headers = response.headers();
+    if let Some((left, resets_in)) = rate_headers::remaining(headers, rate_headers::now(headers)) {
         attempt.told(left, resets_in);
     }
-    if let Some(quota) = rate_headers::policy(response.headers()) {
+    if let Some(quota) = rate_headers::policy(headers) {
         attempt.told_quota(quota);
     }
 }
 
 fn request_id(response: &Response<Bytes>) -> Option<Box<str>> {
-    let text = response.headers().get("x-request-id")?.to_str().ok()?;
+    let text = response.headers().get(REQUEST_ID)?.to_str().ok()?;
     Some(text.into())
 }
 
@@ -281,7 +312,7 @@ fn accepted(response: &Response<Bytes>) -> Result<Reply<Deleted>, Failure> {
     Err(refused(response))
 }
 
-fn refused(response: &Response<Bytes>) -> Failure {
+pub(super) fn refused(response: &Response<Bytes>) -> Failure {
     let status = response.status();
     let (message, code) = error_words(response.body());
     let kind = match status {
@@ -298,7 +329,8 @@ fn refused(response: &Response<Bytes>) -> Failure {
     failure.status = Some(status.as_u16());
     failure.code = code;
     failure.request_id = request_id(response);
-    failure.wait = rate_headers::retry_after(response.headers(), Timestamp::now());
+    let headers = response.headers();
+    failure.wait = rate_headers::retry_after(headers, rate_headers::now(headers));
     failure.may_have_happened = kind == Kind::Unavailable;
     failure.hint = hint(kind, status).map(str::to_owned);
     failure
@@ -347,7 +379,8 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 /// The message and the code of an error body, which has no single shape: `message`, else
-/// `error_description`, else `error`, else the raw text; `code`, else `error`.
+/// `error_description`, else `error`, else the raw text; `code`, else `error`. What is wrong with
+/// single fields stands in `errors`.
 fn error_words(body: &[u8]) -> (Option<String>, Option<String>) {
     let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let field = |name: &str| json.get(name).and_then(|value| value.as_str()).map(str::to_owned);
@@ -359,7 +392,11 @@ fn error_words(body: &[u8]) -> (Option<String>, Option<String>) {
         serde_json::Value::Null => readable(body),
         _ => None,
     };
-    (message.or_else(raw).map(|text| cut(&text)), code.map(|code| cut(&code)))
+    let fields = json.get("errors").and_then(|errors| errors.as_array()).into_iter().flatten();
+    let fields = fields.filter_map(|field| field.get("message")?.as_str());
+    let message = message.or_else(raw).into_iter().chain(fields.map(str::to_owned));
+    let message = message.reduce(|all, next| format!("{all}: {next}"));
+    (message.map(|text| cut(&text)), code.map(|code| cut(&code)))
 }
 
 /// The text of a body that is not JSON, if a person can read it; a proxy's HTML page is not.

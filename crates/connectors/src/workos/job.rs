@@ -1,6 +1,6 @@
 //! The job: lists with the selection, deletes one object a step.
 
-use super::api::{Api, Deleted, Entity, PAGE_OBJECTS, Reply, Resource};
+use super::api::{Api, Deleted, Entity, Reply, Resource};
 pub use super::selection::Selection;
 use super::selection::{Choice, reasons};
 use super::{CONNECTOR, WINDOWS};
@@ -111,7 +111,8 @@ impl Delete {
                 .call(context, resource.list(), false, |attempt| {
                     self.api.list(resource, after.as_deref(), attempt)
                 })
-                .await?;
+                .await
+                .map_err(|failure| lost_cursor(failure, after.as_deref()))?;
             let page = answer.value.value;
             walk.seen += page.data.len() as u64;
             let selected = take(&page.data)?;
@@ -258,7 +259,7 @@ fn micros(duration: Duration) -> u64 {
 /// How far a walk through a list has come, and whether it goes round in circles. With cursors
 /// that are ids, a server that has lost the cursor's object may begin again at the first page.
 #[derive(Debug, Default)]
-struct Walk {
+pub(super) struct Walk {
     after: Option<String>,
     cursors: HashSet<String>,
     boundaries: HashSet<String>,
@@ -267,7 +268,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn goes_on(
+    pub(super) fn goes_on(
         &mut self,
         objects: &[Box<RawValue>],
         after: Option<String>,
@@ -292,10 +293,19 @@ impl Walk {
 
     fn circle(&self, what: &str) -> Failure {
         let message = format!("the list goes round in circles: {what} (page {})", self.pages);
-        Failure::new(Kind::Malformed, message).with_hint(format!(
-            "nothing was deleted; somebody may be deleting objects at the same time: try again \
-             (a page holds {PAGE_OBJECTS} objects)"
-        ))
+        Failure::new(Kind::Malformed, message).with_hint(CURSOR_HINT)
+    }
+}
+
+/// What to do about a list that changed while it was walked.
+const CURSOR_HINT: &str = "nothing was deleted; somebody may be deleting objects at the same time: \
+                           try again";
+
+/// A list that refuses the cursor it gave out itself has lost the object that it names.
+fn lost_cursor(failure: Failure, after: Option<&str>) -> Failure {
+    match after {
+        Some(_) if failure.kind == Kind::Rejected => failure.with_hint(CURSOR_HINT),
+        _ => failure,
     }
 }
 

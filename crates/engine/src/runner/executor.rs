@@ -1,7 +1,7 @@
 //! Carries out one batch. Steps in doubt of a job that must not repeat itself are settled first
 //! by asking the remote, and only the rest is applied.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::job::{Applied, Context, Job, Outcome, Step};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,21 @@ pub(super) struct Carried {
 /// Carries out one batch. This is the body of a spawned task.
 pub(super) async fn carry_out(job: Arc<dyn Job>, context: Context, steps: Vec<Step>) -> Carried {
     let result = if job.info().idempotent {
-        job.apply(&context, &steps).await
+        apply(&*job, &context, &steps).await
     } else {
         carry_out_once(&*job, &context, &steps).await
     };
     Carried { steps, result }
+}
+
+/// Applies a batch and counts its outcomes. What a job that miscounts has sent, it has sent.
+async fn apply(job: &dyn Job, context: &Context, steps: &[Step]) -> Result<Applied, Failure> {
+    let applied = job.apply(context, steps).await?;
+    if applied.outcomes.len() == steps.len() {
+        return Ok(applied);
+    }
+    let what = "a batch came back with the wrong number of outcomes";
+    Err(Failure { may_have_happened: true, ..Failure::new(Kind::Bug, what) })
 }
 
 /// The way of steps that must not be sent twice: ask about those in doubt, apply the others, and
@@ -43,8 +53,8 @@ async fn carry_out_once(
     let mut applied = if rest.is_empty() {
         nothing_sent()
     } else {
-        match job.apply(context, &rest).await {
-            Err(failure) if failure.may_have_happened => {
+        match apply(job, context, &rest).await {
+            Err(failure) if failure.may_have_happened && failure.kind != Kind::Bug => {
                 settle_all(job, context, &rest, &failure).await?
             }
             other => other?,

@@ -195,7 +195,7 @@ impl<'a> Chart<'a> {
             draw(
                 svg,
                 format_args!(
-                    "<path class=\"mark\" d=\"M{:.1} {TOP} h10 l-5 9 Z\"><title>{} {} at {}</title>\
+                    "<path class=\"mark\" d=\"M{:.1} {TOP} h10 l-5 9 Z\"><title>{} × {} at {}</title>\
                  </path>\n",
                     x - 5.0,
                     words::count(*count),
@@ -219,7 +219,7 @@ impl<'a> Chart<'a> {
         if let Some((name, counts)) = &self.marks {
             keys.push_str(&format!(
                 "<span class=\"key\"><svg viewBox=\"0 0 32 16\"><path class=\"mark\" \
-                 d=\"M11 4 h10 l-5 9 Z\"/></svg> {} {}</span>",
+                 d=\"M11 4 h10 l-5 9 Z\"/></svg> {} × {}</span>",
                 words::count(counts.iter().sum()),
                 escape(name)
             ));
