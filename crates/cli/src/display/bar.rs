@@ -123,7 +123,7 @@ type Rank = u8;
 const CUT_MIN: usize = 16;
 const RANK_CUT: Rank = 1;
 /// The drawn bar stands between the parts that inform and those that repeat.
-const RANK_BAR: Rank = 7;
+const RANK_BAR: Rank = 5;
 
 /// The parts of a progress line.
 struct Parts {

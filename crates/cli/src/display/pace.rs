@@ -113,7 +113,11 @@ impl Pace {
         }
         let late = worked > due.mul_f64(1.05) + GRACE;
         let early = self.schedule(self.settled(left), tally, meter) > worked.mul_f64(1.05) + GRACE;
-        if late || early || rest.is_zero() { at_average } else { Some(rest) }
+        if late || early || end.is_zero() {
+            return at_average;
+        }
+        // The last answers of a schedule that is over may come any moment.
+        Some(rest.max(Duration::from_secs(1)))
     }
 
     fn worked(&self, now: Moment) -> Duration {

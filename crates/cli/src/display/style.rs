@@ -3,16 +3,13 @@
 
 use std::fmt::Display;
 
-/// Whether and how text is coloured.
+/// Whether and how text is coloured; by default it is not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Style {
     colour: bool,
 }
 
 impl Style {
-    /// No colour at all.
-    pub const PLAIN: Self = Self { colour: false };
-
     /// Colour where `colour` says so.
     #[must_use]
     pub const fn new(colour: bool) -> Self {

@@ -189,9 +189,10 @@ pub fn plain(text: &str) -> String {
 }
 
 fn is_harmless(letter: char) -> bool {
-    !letter.is_control()
-        && !matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        && !matches!(letter, '\u{2028}' | '\u{2029}')
+    let turns_direction = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}')
+        || matches!(letter, '\u{2066}'..='\u{2069}');
+    let ends_line = matches!(letter, '\u{2028}' | '\u{2029}');
+    !letter.is_control() && !turns_direction && !ends_line
 }
 
 /// An operation as a verb and a noun.

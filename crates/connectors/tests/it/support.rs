@@ -329,11 +329,18 @@ pub fn left(plan: &Plan) -> Vec<Left> {
     left
 }
 
-/// A doorman in front of a remote, who may answer a request himself.
-pub struct Door<F> {
-    pub remote: Arc<dyn DynSimulator>,
-    /// Looks at a request: `Some` is his answer, `None` lets it pass.
-    pub look: F,
+/// A way to a remote with a doorman in front of it, who looks at every request: `Some` is his own
+/// answer, `None` lets it pass.
+pub fn door<F>(remote: Arc<dyn DynSimulator>, look: F) -> Transport
+where
+    F: Fn(&Request<Bytes>) -> Option<Response<Bytes>> + Send + Sync + 'static,
+{
+    Transport::in_process(Arc::new(Door { remote, look }))
+}
+
+struct Door<F> {
+    remote: Arc<dyn DynSimulator>,
+    look: F,
 }
 
 impl<F> DynSimulator for Door<F>

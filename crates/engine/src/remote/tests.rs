@@ -253,8 +253,9 @@ async fn an_unlimited_window_limits_nothing_and_the_wire_does() {
 /// What the operator is told before a run is what it then takes.
 #[tokio::test(start_paused = true)]
 async fn the_estimate_is_within_6_percent_of_the_run() {
+    type Case<'a> = (&'a [&'a str], ConcurrencySpec, Option<f64>, Duration, u64);
     let wire = ConcurrencySpec::Fixed;
-    let cases: [(&[&str], ConcurrencySpec, Option<f64>, Duration, u64); 9] = [
+    let cases: [Case<'_>; 9] = [
         (&["50/60s"], wire(100), None, ms(200), 1000),
         (&["50/60s"], wire(5), None, secs(2), 1000),
         (&["1200/5m"], wire(200), None, ms(80), 10_000),

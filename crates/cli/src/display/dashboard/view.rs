@@ -218,10 +218,7 @@ impl View<'_> {
     fn keys(&self) -> Line<'static> {
         let pause = if self.meter.paused { "resume" } else { "pause" };
         let text = if self.board.help {
-            format!(
-                " p {pause}  + rate x1.25  - rate x0.8  q, Ctrl-C stop: the wire drains; \
-                 twice: abort"
-            )
+            format!(" p {pause}  + x1.25  - x0.8  q, Ctrl-C stop (the wire drains), twice: abort")
         } else {
             format!(" p {pause}   + faster   - slower   q stop   ? help")
         };
@@ -285,9 +282,12 @@ fn quota(window: &WindowMeter, widest: usize, room: usize) -> Line<'static> {
     let name = words::cut(&words::plain(&window.name), widest);
     let gap = " ".repeat(widest - words::width(&name));
     let bar = room.saturating_sub(widest + words::width(&text) + 1).min(12);
-    let bar = words::progress_bar(available, u64::from(window.quota.limit), bar);
+    let bar = match words::progress_bar(available, u64::from(window.quota.limit), bar) {
+        bar if bar.is_empty() => bar,
+        bar => format!(" {bar}"),
+    };
     Line::from(vec![
-        Span::from(format!("{name}{gap} ")),
+        Span::from(format!("{name}{gap}")),
         Span::from(bar).fg(Color::Cyan),
         Span::from(text).fg(if is_slowed { Color::Yellow } else { Color::Reset }),
     ])

@@ -118,7 +118,8 @@ impl<'a> Chart<'a> {
             draw(
                 svg,
                 format_args!(
-                    "<line class=\"{class}\" x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{right}\" y2=\"{y:.1}\"/>\
+                    "<line class=\"{class}\" x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{right}\" \
+                     y2=\"{y:.1}\"/>\
                  <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
                     LEFT - 6.0,
                     y + 4.0,
@@ -148,7 +149,8 @@ impl<'a> Chart<'a> {
         draw(
             svg,
             format_args!(
-                "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{name} since the run began</text>\n",
+                "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{name} since the run \
+                 began</text>\n",
                 (LEFT + right) / 2.0,
                 HEIGHT - 4.0
             ),
@@ -195,7 +197,8 @@ impl<'a> Chart<'a> {
             draw(
                 svg,
                 format_args!(
-                    "<path class=\"mark\" d=\"M{:.1} {TOP} h10 l-5 9 Z\"><title>{} × {} at {}</title>\
+                    "<path class=\"mark\" d=\"M{:.1} {TOP} h10 l-5 9 Z\">\
+                     <title>{} × {} at {}</title>\
                  </path>\n",
                     x - 5.0,
                     words::count(*count),

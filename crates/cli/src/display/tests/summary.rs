@@ -15,7 +15,7 @@ fn has(text: &str, lines: &[&str]) {
 
 #[test]
 fn the_summary_tells_every_outcome() {
-    let text = text(&report(), Style::PLAIN);
+    let text = text(&report(), Style::default());
     has(
         &text,
         &[
@@ -47,7 +47,7 @@ fn what_is_left_and_why_it_ended_are_told() {
     let failure = Failure::new(Kind::Denied, "the key was refused");
     report.ending = Some(Ending::Fatal(Box::new(failure)));
     has(
-        &text(&report, Style::PLAIN),
+        &text(&report, Style::default()),
         &[
             "  … Left to do:            10\n",
             "! 2 steps in doubt: sent, and never answered.",
@@ -61,10 +61,10 @@ fn the_share_of_the_quota_is_told_where_it_is_known() {
     let mut report = report();
     report.seconds = 100.0;
     let best = Some(Duration::from_secs(96));
-    has(&text_against(&report, best, Style::PLAIN), &["96% of what the quota allows"]);
-    assert!(!text_against(&report, None, Style::PLAIN).contains("quota"));
+    has(&text_against(&report, best, Style::default()), &["96% of what the quota allows"]);
+    assert!(!text_against(&report, None, Style::default()).contains("quota"));
     report.left = 1;
-    assert!(!text_against(&report, best, Style::PLAIN).contains("quota"));
+    assert!(!text_against(&report, best, Style::default()).contains("quota"));
 }
 
 fn preview() -> Preview {
@@ -85,7 +85,7 @@ fn preview() -> Preview {
 
 #[test]
 fn the_preview_shows_target_objects_and_time() {
-    let text = plan_text(&preview(), Style::PLAIN);
+    let text = plan_text(&preview(), Style::default());
     has(
         &text,
         &[
