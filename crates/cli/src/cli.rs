@@ -110,6 +110,10 @@ pub struct ResumeArgs {
     /// Try again what failed
     #[arg(long)]
     pub retry_failed: bool,
+
+    /// The account's key was replaced: go on with the present one, of the same environment
+    #[arg(long)]
+    pub new_key: bool,
 }
 
 /// Flags of a system as settings, with the name of the flag.

@@ -28,7 +28,8 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Error> {
     refuse_if_stale(&desk, connector, &plan.header)?;
     block_on(async {
         let mut wires = Wires::new();
-        let (_, opening) = reopen(&desk, connector, &plan.header, matches, wires.context.clock)?;
+        let (_, opening) =
+            reopen(&desk, connector, &plan.header, matches, wires.context.clock, KeyRule::Same)?;
         refuse_if_too_large(&desk, connector, &plan.header)?;
         let folder = desk.runs.create(&plan.header.id)?;
         if folder.is_begun() {
@@ -77,6 +78,15 @@ pub fn connector_of(plan: &Header) -> Result<&'static Connector, Error> {
     })
 }
 
+/// Which key a plan may be carried out with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyRule {
+    /// The one it was made with.
+    Same,
+    /// Another one of the same account: the first was revoked in the middle of the run.
+    Replaced,
+}
+
 /// Opens the job of a plan, for the account and the base URL that it was made with. A base URL
 /// that nobody named is the plan's own: the key's fingerprint has to fit, too.
 pub fn reopen(
@@ -85,6 +95,7 @@ pub fn reopen(
     plan: &Header,
     matches: &ArgMatches,
     clock: Clock,
+    key: KeyRule,
 ) -> Result<(Setup, Opening), Error> {
     let mut setup = desk.setup(connector, clock)?;
     let named = desk.settings.get(&format!("{}.base-url", connector.name));
@@ -97,14 +108,15 @@ pub fn reopen(
         return Err(Error::new(Exit::Refused, what)
             .hint("apply it with the base URL it was made for, or make a new plan"));
     }
-    if setup.key.fingerprint() != plan.account {
+    if key == KeyRule::Same && setup.key.fingerprint() != plan.account {
         let what = format!(
             "the plan was made with another key ({}) than the present one ({})",
             plan.account,
             setup.key.fingerprint()
         );
         return Err(Error::new(Exit::Refused, what).hint(format!(
-            "set {} to the key of the plan's account, or make a new plan",
+            "set {} to the key of the plan's account, or make a new plan; `windlass resume --new-key` \
+             goes on with a run whose key was replaced",
             connector.key_variable
         )));
     }

@@ -1,6 +1,6 @@
 //! `windlass resume`: the same plan, minus what the journal has.
 
-use super::apply::{connector_of, reopen};
+use super::apply::{KeyRule, connector_of, reopen};
 use super::desk::{Desk, Wires, block_on};
 use crate::cli::ResumeArgs;
 use crate::exit::{Error, Exit};
@@ -36,7 +36,9 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Error> {
     }
     block_on(async {
         let wires = Wires::new();
-        let (_, opening) = reopen(&desk, connector, &plan.header, matches, wires.context.clock)?;
+        let key = if args.new_key { KeyRule::Replaced } else { KeyRule::Same };
+        let clock = wires.context.clock;
+        let (_, opening) = reopen(&desk, connector, &plan.header, matches, clock, key)?;
         desk.screen.resuming(&report);
         desk.work(opening, plan, &folder, wires, args.retry_failed).await
     })

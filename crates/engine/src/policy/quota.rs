@@ -222,6 +222,14 @@ impl Window {
         self
     }
 
+    /// Counts requests that are on the wire already, for a window that is put in force in the
+    /// middle of a run: their answers will give permits back.
+    #[must_use]
+    pub const fn with_out(mut self, out: u32) -> Self {
+        self.out = out;
+        self
+    }
+
     /// The quota, with the limit as last set and before any slowing.
     #[must_use]
     pub const fn quota(&self) -> Quota {

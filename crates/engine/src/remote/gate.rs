@@ -106,9 +106,10 @@ impl State {
     }
 
     fn set_rate(&mut self, rate: Option<f64>) {
+        let out = self.concurrency.in_flight();
+        let window = |rate| Window::new(per_second(rate)).with_spacing(self.smooth).with_out(out);
+        self.ceiling = rate.map(window);
         self.rate = rate;
-        self.ceilings += 1;
-        self.ceiling = rate.map(|rate| Window::new(per_second(rate)).with_spacing(self.smooth));
     }
 
     /// Keeps the time in which nobody asks out of the silence.
