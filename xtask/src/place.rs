@@ -45,9 +45,8 @@ impl Place {
 /// The first of these programs that PATH has.
 pub fn program(names: &[&str]) -> Option<PathBuf> {
     let folders: Vec<PathBuf> = env::split_paths(&env::var_os("PATH")?).collect();
-    let file = |name: &&str| {
-        folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file())
-    };
+    let file =
+        |name: &&str| folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
     names.iter().find_map(file)
 }
 

@@ -164,7 +164,7 @@ pub fn command() -> Command {
             command.get_subcommands().map(|operation| operation.get_name().to_owned()).collect();
         for name in names {
             command = command.mut_subcommand(name, |operation| {
-                shown(LimitArgs::augment_args(SafetyArgs::augment_args(operation)))
+                shown(with::<LimitArgs>(with::<SafetyArgs>(operation)))
             });
         }
         command
@@ -210,7 +210,14 @@ fn global(id: &'static str, long: &'static str, value: &'static str, help: &'sta
 }
 
 fn shown(command: Command) -> Command {
-    ShowArgs::augment_args(command)
+    with::<ShowArgs>(command)
+}
+
+/// Adds arguments. The words about the command stay its own: clap would take those about the
+/// arguments instead.
+fn with<A: Args>(command: Command) -> Command {
+    let about = command.get_about().cloned();
+    A::augment_args(command).about(about)
 }
 
 /// The guards of every connector; a flag that two of them share is there once.
@@ -227,14 +234,12 @@ fn guarded(mut command: Command) -> Command {
 
 fn apply() -> Command {
     let command = Command::new("apply").about("Carry out a plan, exactly");
-    let command = ApplyArgs::augment_args(command);
-    shown(LimitArgs::augment_args(guarded(command)))
+    shown(with::<LimitArgs>(guarded(with::<ApplyArgs>(command))))
 }
 
 fn resume() -> Command {
     let command = Command::new("resume").about("Go on with a run that stopped");
-    let command = ResumeArgs::augment_args(command);
-    shown(LimitArgs::augment_args(guarded(command)))
+    shown(with::<LimitArgs>(guarded(with::<ResumeArgs>(command))))
 }
 
 fn report() -> Command {

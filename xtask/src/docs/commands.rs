@@ -56,8 +56,8 @@ mod tests {
     #[test]
     fn commands_are_read_from_the_help() {
         let help = "Does it\n\nUsage: windlass <COMMAND>\n\nCommands:\n  workos  WorkOS: delete\n  \
-            apply   Carry out a plan,\n          exactly\n  help    Print this message\n\nGlobal:\n      \
-            --output <text|json>  Text\n";
+            apply   Carry out a plan,\n          exactly\n  help    Print this message\n\n\
+            Global:\n      --output <text|json>  Text\n";
         assert_eq!(commands(help), ["workos", "apply"]);
         assert_eq!(commands("Usage: windlass runs\n"), Vec::<String>::new());
     }

@@ -91,8 +91,8 @@ mod tests {
 
     #[test]
     fn exit_codes_are_a_table() {
-        let text = "/// The codes.\npub enum Exit {\n    /// Done.\n    Done = 0,\n    /// A bug,\n    \
-            /// or two | three.\n    Bug = 1,\n}\n";
+        let text = "/// The codes.\npub enum Exit {\n    /// Done.\n    Done = 0,\n    \
+            /// A bug,\n    /// or two | three.\n    Bug = 1,\n}\n";
         let page = exit_codes(text).unwrap();
         assert!(page.ends_with("| 0 | Done. |\n| 1 | A bug, or two \\| three. |\n"), "{page}");
         assert!(exit_codes("pub enum Exit {\n    /// Done.\n    Done,\n}\n").is_err());

@@ -3,7 +3,7 @@
 
 mod count;
 mod stream;
-mod tools;
+pub mod tools;
 
 use crate::place::{Place, shown};
 use crate::{docs, tidy};

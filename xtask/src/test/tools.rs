@@ -207,9 +207,9 @@ fn version(text: &str) -> Option<(u32, u32)> {
 
 fn is_debian() -> bool {
     let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let ids = text.lines().filter_map(|line| {
-        line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE="))
-    });
+    let ids = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE=")));
     ids.flat_map(|ids| ids.trim_matches('"').split(' ')).any(|id| id == "debian")
 }
 

@@ -73,8 +73,10 @@ pub fn run(place: &Place) -> Result<bool> {
 
 /// Everything that is wrong, in the order of the files.
 fn check(sources: &[Source]) -> Vec<Finding> {
-    let mut findings: Vec<Finding> =
-        sources.iter().flat_map(|source| rules::RULES.iter().flat_map(|rule| rule(source))).collect();
+    let mut findings: Vec<Finding> = sources
+        .iter()
+        .flat_map(|source| rules::RULES.iter().flat_map(|rule| rule(source)))
+        .collect();
     findings.extend(rules::connector_folders(sources));
     findings.sort();
     findings

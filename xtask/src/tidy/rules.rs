@@ -25,9 +25,10 @@ const CALLS: &[(&str, &str)] = &[
 const MACHINE: &[&str] = &[concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
 /// The only place that crates come from.
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
-/// What every connector has, beside its simulator.
-const CONNECTOR_FILES: &[&str] =
-    &["README.md", "mod.rs", "args.rs", "api.rs", "job.rs", "tests.rs"];
+/// Files that every connector has.
+const CONNECTOR_FILES: &[&str] = &["README.md", "mod.rs", "args.rs", "api.rs", "job.rs"];
+/// Modules that every connector has, as a file or as a folder.
+const CONNECTOR_MODULES: &[&str] = &["sim", "tests"];
 
 /// The rules that look at one file alone.
 pub const RULES: &[fn(&Source) -> Vec<Finding>] = &[
@@ -93,15 +94,20 @@ fn banned_calls(source: &Source) -> Vec<Finding> {
     found.collect()
 }
 
+/// Files of tests say their goal where it is not obvious, which no program can judge.
 fn missing_heads(source: &Source) -> Vec<Finding> {
-    if !source.is_rust() {
+    let is_test = source.path.contains("/tests/") || source.path.ends_with("tests.rs");
+    if !source.is_rust() || is_test {
         return Vec::new();
     }
     let first = source.lines().find(|(_, line)| !line.trim().is_empty());
     match first {
         Some((_, line)) if line.starts_with("//!") => Vec::new(),
         Some((number, _)) => {
-            vec![source.finding(number, "the file does not begin with a `//!` that says its purpose")]
+            vec![
+                source
+                    .finding(number, "the file does not begin with a `//!` that says its purpose"),
+            ]
         }
         None => vec![source.finding(1, "an empty file")],
     }
@@ -130,7 +136,7 @@ fn declared(line: &str) -> Option<&str> {
         return None;
     }
     let name = words.next()?;
-    Some(name.split(|character: char| !character.is_alphanumeric() && character != '_').next()?)
+    self::words(name).next()
 }
 
 /// Whether a part of the name, `snake_case` or `CamelCase`, is one of the empty words.
@@ -188,9 +194,13 @@ pub fn connector_folders(sources: &[Source]) -> Vec<Finding> {
     for (source, folder) in folders {
         let missing = CONNECTOR_FILES.iter().filter(|name| !has(folder, name));
         findings.extend(missing.map(|name| source.finding(1, format!("{folder} has no {name}"))));
-        if !has(folder, "sim.rs") && !has(folder, "sim/mod.rs") {
-            findings.push(source.finding(1, format!("{folder} has neither sim.rs nor sim/")));
-        }
+        let either = |name: &str| {
+            has(folder, &format!("{name}.rs")) || has(folder, &format!("{name}/mod.rs"))
+        };
+        let absent = CONNECTOR_MODULES.iter().filter(|name| !either(name));
+        findings.extend(absent.map(|name| {
+            source.finding(1, format!("{folder} has neither {name}.rs nor {name}/mod.rs"))
+        }));
     }
     findings
 }

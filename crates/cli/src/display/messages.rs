@@ -5,15 +5,16 @@ use super::{Output, Screen, print, summary, tell, words};
 use crate::exit;
 use serde::Serialize;
 use serde_json::json;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use windlass_connectors::Connector;
+use windlass_engine::event::Ending;
 use windlass_engine::plan::Header;
 use windlass_engine::report::Report;
 use windlass_engine::runner::Status;
-use windlass_engine::tally::Counts;
+use windlass_engine::tally::{Counts, Tally};
 
 /// One line of `windlass runs`.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -61,7 +62,9 @@ impl Screen {
     /// Says that a plan is empty.
     pub fn nothing_to_do(&self, plan: &Header) {
         if self.output() == Output::Json {
-            return print_json(&json!({ "event": "planned", "path": null, "plan": plan }));
+            let mut tally = Tally::new(plan);
+            tally.ending = Some(Ending::Complete);
+            return print(&summary::json(&Report::new(plan, &tally)));
         }
         tell("\nThere is nothing to do.\n");
     }
@@ -180,7 +183,9 @@ pub fn note(text: &str) {
 
 /// Writes bytes to standard output, exactly as they are.
 pub fn data(bytes: &[u8]) {
-    print(&String::from_utf8_lossy(bytes));
+    let mut out = io::stdout().lock();
+    // A reader that went away is its own concern.
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
 }
 
 /// Whether somebody can be asked: both ends of the terminal are there.

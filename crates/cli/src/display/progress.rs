@@ -87,6 +87,9 @@ pub struct Progress {
     /// The listing that had the last page.
     open: usize,
     current: Option<Current>,
+    /// Steps of each phase that this session has to settle. The last steps of one phase wait for
+    /// their quota while the first of the next are on their way, so phases overlap.
+    to_do: Vec<u64>,
 }
 
 impl Progress {
@@ -102,6 +105,7 @@ impl Progress {
             listings: Vec::new(),
             open: 0,
             current: None,
+            to_do: Vec::new(),
         }
     }
 
@@ -117,6 +121,7 @@ impl Progress {
             Event::RunStarted { finished, steps, .. } => {
                 let mut told = self.finish();
                 self.running = true;
+                self.to_do = tally.phases.iter().map(left).collect();
                 if *finished > 0 {
                     told.push(Told::new(
                         Tone::Note,
@@ -137,7 +142,11 @@ impl Progress {
                 self.stopping = true;
                 Vec::new()
             }
-            Event::Settled { .. } | Event::Reopened { .. } => self.advance(stamped.at, tally),
+            Event::Reopened { .. } => {
+                self.to_do = tally.phases.iter().map(left).collect();
+                self.advance(stamped.at, tally)
+            }
+            Event::Settled { .. } => self.advance(stamped.at, tally),
             Event::RunEnded { ending } => {
                 self.ended = true;
                 self.cut_short(stamped.at, tally, ending).into_iter().collect()
@@ -222,12 +231,14 @@ impl Progress {
         if let Some(current) = self.current.take()
             && let Some(phase) = tally.phases.get(current.index)
         {
-            told.extend(completed(phase, &current.pace, at));
+            let to_do = self.to_do.get(current.index).copied().unwrap_or(phase.steps);
+            told.extend(completed(phase, to_do, current.pace.lasted(at)));
         }
         if let Some(index) = index
             && let Some(phase) = tally.phases.get(index)
         {
-            let what = words::counted(left(phase), &phase.name);
+            let to_do = self.to_do.get(index).copied().unwrap_or(phase.steps);
+            let what = words::counted(to_do, &phase.name);
             told.push(Told::new(Tone::Note, self.title(&what)));
             self.current = Some(Current { index, pace: Pace::new(at, left(phase)) });
         }
@@ -256,12 +267,10 @@ pub fn left(phase: &PhaseTally) -> u64 {
     phase.steps.saturating_sub(phase.counts.settled())
 }
 
-fn completed(phase: &PhaseTally, pace: &Pace, at: Moment) -> Option<Told> {
+fn completed(phase: &PhaseTally, settled: u64, lasted: Duration) -> Option<Told> {
     if left(phase) > 0 {
         return None;
     }
-    let settled = pace.settled(0);
-    let lasted = pace.lasted(at);
     let mut text =
         format!("{} in {}", words::counted(settled, &phase.name), words::duration(lasted));
     if lasted > Duration::ZERO {

@@ -7,6 +7,8 @@ mod dates;
 mod job;
 mod selection;
 pub mod sim;
+#[cfg(test)]
+mod tests;
 
 use crate::connector::{Connector, OpenError, Opening, Serving, Setup, SimulatorEntry};
 use crate::limits::VendorWindow;

@@ -206,10 +206,7 @@ impl Stage {
         let (context, signals) = context(&setup);
         let (say, orders) = mpsc::channel(8);
         let events = Arc::new(Mutex::new(Vec::new()));
-        let mut reporters: Vec<Box<dyn Reporter>> = vec![Box::new(At {
-            acts: applying.at,
-            say,
-        })];
+        let mut reporters: Vec<Box<dyn Reporter>> = vec![Box::new(At { acts: applying.at, say })];
         if self.keep_events {
             reporters.push(Box::new(Recorder(Arc::clone(&events))));
         }

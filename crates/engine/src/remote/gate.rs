@@ -43,8 +43,6 @@ pub(super) struct State {
     pub(super) windows: Vec<Option<Named>>,
     /// The operator's own ceiling.
     pub(super) ceiling: Option<Window>,
-    /// How often the ceiling was set: permits of an earlier one are not given back to this one.
-    ceilings: u64,
     pub(super) rate: Option<f64>,
     told: Told,
     /// Answers that told something and whose permits are not back yet.
@@ -85,7 +83,6 @@ impl State {
         let mut state = Self {
             windows: spec.windows.iter().map(named).collect(),
             ceiling: None,
-            ceilings: 0,
             rate: None,
             told: Told::default(),
             told_answers: 0,
@@ -105,6 +102,7 @@ impl State {
         state
     }
 
+    /// Requests on the wire count against the new ceiling: their answers give permits back to it.
     fn set_rate(&mut self, rate: Option<f64>) {
         let out = self.concurrency.in_flight();
         let window = |rate| Window::new(per_second(rate)).with_spacing(self.smooth).with_out(out);
@@ -149,9 +147,6 @@ impl State {
 
     fn take(&mut self, now: Moment, operation: &OperationSpec) {
         self.for_windows(operation, |window| window.take(now, 1));
-        if let Some(ceiling) = &mut self.ceiling {
-            ceiling.take(now, 1);
-        }
         self.told.take(now, 1);
         self.concurrency.started(now);
         self.breaker.started(now);
@@ -163,6 +158,9 @@ impl State {
             if let Some(Some(named)) = self.windows.get_mut(index) {
                 act(&mut named.window);
             }
+        }
+        if let Some(ceiling) = &mut self.ceiling {
+            act(ceiling);
         }
     }
 
@@ -289,7 +287,7 @@ impl Gate {
         match state.check(now, spec) {
             Ok(()) => {
                 state.take(now, spec);
-                Ok(Permit { gate: self, operation, ceiling: state.ceilings, open: true })
+                Ok(Permit { gate: self, operation, open: true })
             }
             Err((waiting, until)) => {
                 state.waiting = Some((waiting, until));
@@ -386,8 +384,6 @@ impl Drop for Asking<'_> {
 pub(super) struct Permit<'a> {
     gate: &'a Gate,
     operation: usize,
-    /// Which ceiling it was taken from.
-    ceiling: u64,
     open: bool,
 }
 
@@ -449,10 +445,6 @@ impl Permit<'_> {
         let mut state = self.gate.state();
         let operation = self.gate.operation(self.operation);
         state.for_windows(operation, |window| window.answered(now, 1));
-        let same_ceiling = self.ceiling == state.ceilings;
-        if let Some(ceiling) = state.ceiling.as_mut().filter(|_| same_ceiling) {
-            ceiling.answered(now, 1);
-        }
         state.concurrency.finished(now, Finish { latency, kind });
         match state.told_answers.checked_sub(1) {
             Some(left) => state.told_answers = left,

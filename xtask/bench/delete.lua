@@ -1,0 +1,2 @@
+-- The ceiling of the benchmark: every request is a deletion.
+wrk.method = "DELETE"
