@@ -216,7 +216,7 @@ fn shown(command: Command) -> Command {
 /// Adds arguments. The words about the command stay its own: clap would take those about the
 /// arguments instead.
 fn with<A: Args>(command: Command) -> Command {
-    let about = command.get_about().cloned();
+    let about = command.get_about().cloned().unwrap_or_default();
     A::augment_args(command).about(about)
 }
 
@@ -280,7 +280,9 @@ fn ctl() -> Command {
 
 fn simulators() -> Command {
     let each = CONNECTORS.iter().map(|connector| {
-        (connector.simulator.command)().arg(
+        let about =
+            format!("A simulated {}, with switches for its limits and faults", connector.name);
+        (connector.simulator.command)().about(about).arg(
             Arg::new("port")
                 .long("port")
                 .value_name("PORT")

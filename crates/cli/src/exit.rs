@@ -122,9 +122,13 @@ impl From<DiscoverError> for Error {
             DiscoverError::Remote(failure) => {
                 let error = Self::new(exit_of(&failure), "the remote could not be listed");
                 let error = error.because(&failure);
-                let hint = failure.hint.unwrap_or_else(|| {
-                    "nothing was changed; --debug shows every request".to_owned()
-                });
+                let hint = match failure.hint {
+                    Some(hint) if failure.kind != Kind::Away => hint,
+                    // There is no run yet that could be resumed.
+                    _ => "nothing was changed; check the base URL and the network, and try again: \
+                          --debug shows every request"
+                        .to_owned(),
+                };
                 error.hint(hint)
             }
         }

@@ -88,6 +88,10 @@ pub enum Event {
         finished: u64,
         /// The seed of the jitter, so that a strange run can be had again.
         seed: u64,
+        /// The milliseconds that all steps of the plan take at best under the quotas in force;
+        /// `None` where they leave it open.
+        #[serde(default)]
+        best_ms: Option<u64>,
     },
     /// A page of the remote's list was read.
     Page {

@@ -68,6 +68,11 @@ pub struct Report {
     pub seconds: f64,
     /// Steps with an outcome, a second.
     pub per_second: f64,
+    /// Seconds that all steps take at best under the quotas.
+    pub best_seconds: Option<f64>,
+    /// The achieved rate as a share of what the quotas allow, from 0 to 1; only for a run that is
+    /// complete and that its quotas held up.
+    pub quota_share: Option<f64>,
     /// Attempts that were sent.
     pub attempts: u64,
     /// Attempts that were made again.
@@ -119,6 +124,8 @@ impl Report {
             phases: phases.collect(),
             seconds,
             per_second: if seconds > 0.0 { settled as f64 / seconds } else { 0.0 },
+            best_seconds: tally.best.map(|best| best.as_secs_f64()),
+            quota_share: quota_share(tally, settled),
             attempts: tally.attempts,
             retries: tally.retries,
             throttled: tally.throttled,
@@ -143,4 +150,10 @@ impl Report {
     pub fn is_complete(&self) -> bool {
         self.left == 0
     }
+}
+
+fn quota_share(tally: &Tally, settled: u64) -> Option<f64> {
+    let best = tally.best.filter(|best| !best.is_zero())?.as_secs_f64();
+    let seconds = tally.elapsed().as_secs_f64();
+    (settled >= tally.steps && seconds > 0.0).then(|| (best / seconds).min(1.0))
 }

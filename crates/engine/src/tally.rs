@@ -72,6 +72,8 @@ pub struct Tally {
     pub sessions: u32,
     /// When its first session began, in milliseconds since 1970.
     pub started_unix_ms: u64,
+    /// The time that all steps take at best under the quotas of the latest session.
+    pub best: Option<Duration>,
     /// How many steps the plan has.
     pub steps: u64,
     /// What became of them.
@@ -133,6 +135,7 @@ impl Tally {
             run: plan.id.clone(),
             sessions: 0,
             started_unix_ms: 0,
+            best: None,
             steps: plan.steps,
             counts: Counts::default(),
             phases: plan.phases.iter().map(phase).collect(),
@@ -162,8 +165,9 @@ impl Tally {
 
     /// Takes one event in.
     pub fn take_in(&mut self, stamped: &Stamped) {
-        if let Event::RunStarted { session, unix_ms, run, .. } = &stamped.event {
+        if let Event::RunStarted { session, unix_ms, run, best_ms, .. } = &stamped.event {
             self.begin_session(stamped.at, *session, *unix_ms, run);
+            self.best = best_ms.map(Duration::from_millis);
         }
         self.at = self.at.max(stamped.at);
         match &stamped.event {

@@ -362,6 +362,25 @@ async fn a_stop_while_doubts_are_settled() {
     }
 }
 
+/// Killed, then the disk fills up at any byte while the next session begins steps in doubt again.
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_while_doubts_are_settled() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = plan(folder.path(), STEPS);
+    for change in [Change::Delete, Change::Count] {
+        for room in 0..700 {
+            let (world, memory) = (world(), Memory::default());
+            let run = Run::new(&world, change, &plan, memory.clone()).expect("a new journal");
+            let _ = tokio::time::timeout(Duration::from_millis(6), run.go()).await;
+            world.state().crash(true);
+            let faulty = Faulty::new(memory.clone(), room, u64::MAX);
+            Run::new(&world, change, &plan, faulty).expect("it opens").go().await;
+            let what = format!("a resume with {room} bytes of room");
+            Wreck::of(&world, memory.content(), what).check(&plan, change).await;
+        }
+    }
+}
+
 /// A disk whose syncs on another thread fail, as after a lost mount, and whether one was tried.
 struct Unmounted(Memory, Arc<AtomicBool>);
 

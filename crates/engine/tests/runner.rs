@@ -260,6 +260,20 @@ async fn a_wrong_number_of_outcomes_is_a_bug_and_leaves_its_batch_in_doubt() {
     }
 }
 
+/// The answer is lost, and the question after it is refused.
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_that_cannot_be_asked_about_stays_in_doubt() {
+    let stage = Stage::new(10);
+    let mut run = stage.run(Change::Count);
+    run.window = 1;
+    run.work.refused_from = Some(tokio::time::Instant::now());
+    let lost = Failure { may_have_happened: true, ..Failure::new(Kind::TimedOut, "lost") };
+    twist(&mut run, move |_| std::future::ready(Err(lost.clone())));
+    let tally = run.go().await;
+    assert!(matches!(&tally.ending, Some(Ending::Fatal(last)) if last.kind == Kind::Denied));
+    assert_eq!(stage.recovered().in_doubt.iter().collect::<Vec<_>>(), [0]);
+}
+
 /// The job of the stage with a look before its first step.
 struct Rechecked {
     work: Work,

@@ -1,7 +1,6 @@
 //! What every command that runs something needs: settings, screen, the folder of runs, and the
 //! wires between a run and the world.
 
-use super::preview::best_time;
 use crate::cli::{self, ShowArgs};
 use crate::control::Listening;
 use crate::display::{self, Output, Screen};
@@ -12,7 +11,6 @@ use crate::signals;
 use clap::{ArgMatches, FromArgMatches};
 use jiff::Timestamp;
 use std::future::Future;
-use std::sync::Arc;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use windlass_connectors::transport::{NetworkOptions, Transport, check_base_url};
 use windlass_connectors::{Connector, Opening, Secret, Setup};
@@ -162,7 +160,6 @@ impl Desk {
         let settings = SessionSettings { window: self.window(&opening), seed: self.seed };
         let control = Listening::open(folder);
         let ears = listen(control, wires.speak);
-        let job = Arc::clone(&opening.job);
         let work = run(
             opening.job,
             session,
@@ -177,7 +174,7 @@ impl Desk {
             () = ears => unreachable!("ears listen for ever"),
         };
         let report = Report::new(&header, &tally);
-        self.screen.summary(&report, best_time(&*job, &header));
+        self.screen.summary(&report);
         Ok(exit::of_run(&tally))
     }
 

@@ -5,7 +5,7 @@ use crate::exit::Error;
 use std::time::Duration;
 use windlass_connectors::Opening;
 use windlass_engine::job::{Job, Step};
-use windlass_engine::plan::{Header, Line, Plan};
+use windlass_engine::plan::{Line, Plan};
 
 /// The round trip that an estimate assumes.
 const ROUND_TRIP: Duration = Duration::from_millis(100);
@@ -36,15 +36,6 @@ pub fn preview(opening: &Opening, plan: &Plan) -> Result<Preview, Error> {
         }
     }
     Ok(preview)
-}
-
-/// The time that all of a plan takes at best, for the phases one after the other.
-pub fn best_time(job: &dyn Job, plan: &Header) -> Option<Duration> {
-    let remote = job.remotes().into_iter().next()?;
-    let phases = job.info().phases.into_iter().zip(&plan.phases);
-    let times =
-        phases.map(|(info, phase)| remote.spec().time_for(info.operation, phase.steps, ROUND_TRIP));
-    Some(times.sum())
 }
 
 fn times(preview: &mut Preview, job: &dyn Job) {

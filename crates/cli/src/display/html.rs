@@ -104,6 +104,9 @@ fn tiles(report: &Report, verb: &Verb) -> String {
         tiles.push_str(&tile("", symbol, words::count(count), name));
     }
     tiles.push_str(&tile("", "", words::rate(report.per_second), "average"));
+    if let Some(share) = super::summary::share(report) {
+        tiles.push_str(&tile("", "", share, "of the quota"));
+    }
     tiles.push_str(&tile("", "", words::latency(report.latency_ms.p95), "latency p95"));
     format!("<ul class=\"tiles\">\n{tiles}</ul>\n")
 }

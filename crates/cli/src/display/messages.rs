@@ -8,7 +8,6 @@ use serde_json::json;
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 use windlass_connectors::Connector;
 use windlass_engine::event::Ending;
 use windlass_engine::plan::Header;
@@ -99,11 +98,11 @@ impl Screen {
     }
 
     /// Shows the summary at the end of a session, and how to go on when something is left.
-    pub fn summary(&self, report: &Report, best: Option<Duration>) {
+    pub fn summary(&self, report: &Report) {
         if self.output() == Output::Json {
             return print(&summary::json(report));
         }
-        print(&summary::text_against(report, best, self.out_style()));
+        print(&summary::text(report, self.out_style()));
         let style = self.err_style();
         if report.left > 0 {
             tell(&format!("\n{} `windlass resume {}` goes on\n", style.name("hint:"), report.run));

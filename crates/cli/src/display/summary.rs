@@ -14,13 +14,6 @@ const BOX: usize = 56;
 /// The summary of a run for a terminal or a log.
 #[must_use]
 pub fn text(report: &Report, style: Style) -> String {
-    text_against(report, None, style)
-}
-
-/// The same with the least time that the quotas allow for these steps, to tell how much of them
-/// was used.
-#[must_use]
-pub fn text_against(report: &Report, best: Option<Duration>, style: Style) -> String {
     let verb = Verb::of(&report.operation);
     let rule = "═".repeat(BOX);
     let title = format!("{} SUMMARY", verb.noun.to_uppercase());
@@ -31,7 +24,7 @@ pub fn text_against(report: &Report, best: Option<Duration>, style: Style) -> St
     }
     text.push_str(&totals(report, style));
     text.push_str(&failures(report, &verb, style));
-    text.push_str(&performance(report, best, style));
+    text.push_str(&performance(report, style));
     text
 }
 
@@ -132,14 +125,14 @@ pub(super) fn failed(settled: &Settled) -> Option<(String, String, Option<String
     Some((story::name(settled), story::failure(failure), request))
 }
 
-fn performance(report: &Report, best: Option<Duration>, style: Style) -> String {
+fn performance(report: &Report, style: Style) -> String {
     let wall = Duration::from_secs_f64(report.seconds.clamp(0.0, 1e12));
     let mut time = words::duration(wall);
     if report.sessions > 1 {
         time.push_str(&format!(" in {} sessions", words::count(report.sessions.into())));
     }
     let mut rate = words::rate(report.per_second);
-    if let Some(share) = share(report, best) {
+    if let Some(share) = share(report) {
         rate.push_str(&format!(", {share} of what the quota allows"));
     }
     let throttled = if report.throttled == 0 {
@@ -177,8 +170,6 @@ fn performance(report: &Report, best: Option<Duration>, style: Style) -> String 
 }
 
 /// How much of the quota a complete run used: the least time over the time it took.
-fn share(report: &Report, best: Option<Duration>) -> Option<String> {
-    let best = best?.as_secs_f64();
-    let known = report.is_complete() && report.seconds > 0.0 && best > 0.0;
-    known.then(|| format!("{:.0}%", (best / report.seconds).min(1.0) * 100.0))
+pub fn share(report: &Report) -> Option<String> {
+    report.quota_share.map(|share| format!("{:.0}%", share * 100.0))
 }

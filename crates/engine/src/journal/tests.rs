@@ -60,6 +60,7 @@ fn started(session: u32) -> Event {
         steps: 10,
         finished: 0,
         seed: u64::MAX,
+        best_ms: Some(1),
     }
 }
 

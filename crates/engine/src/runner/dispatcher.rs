@@ -151,6 +151,7 @@ impl Dispatcher {
             steps: self.plan.header.steps,
             finished: self.finished.count(),
             seed: settings.seed,
+            best_ms: self.best_ms(),
         });
         if self.retry_failed && self.failed.count() > 0 {
             let steps: Vec<u64> = self.failed.iter().collect();
@@ -159,6 +160,16 @@ impl Dispatcher {
             }
             self.publish(Event::Reopened { steps });
         }
+    }
+
+    /// The time for all steps when nothing but the quota holds them up: no round trip counts.
+    fn best_ms(&self) -> Option<u64> {
+        let remotes = self.job.remotes();
+        let spec = remotes.first()?.spec();
+        let phases = self.info.phases.iter().zip(&self.plan.header.phases);
+        let times =
+            phases.map(|(info, phase)| spec.time_for(info.operation, phase.steps, Duration::ZERO));
+        u64::try_from(times.sum::<Duration>().as_millis()).ok().filter(|best| *best > 0)
     }
 
     fn skip(&mut self, skips: &[Skip]) {

@@ -131,6 +131,7 @@ fn start(plan: &Header) -> Event {
         steps: plan.steps,
         finished: 0,
         seed: 1,
+        best_ms: None,
     }
 }
 

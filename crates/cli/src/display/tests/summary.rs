@@ -2,7 +2,7 @@ use super::{HOSTILE, header, report};
 use crate::display::html::page;
 use crate::display::preview::{FIRST, Object, Preview, plan_text};
 use crate::display::style::Style;
-use crate::display::summary::{text, text_against};
+use crate::display::summary::text;
 use std::time::Duration;
 use windlass_engine::event::Ending;
 use windlass_engine::{Failure, Kind};
@@ -59,12 +59,10 @@ fn what_is_left_and_why_it_ended_are_told() {
 #[test]
 fn the_share_of_the_quota_is_told_where_it_is_known() {
     let mut report = report();
-    report.seconds = 100.0;
-    let best = Some(Duration::from_secs(96));
-    has(&text_against(&report, best, Style::default()), &["96% of what the quota allows"]);
-    assert!(!text_against(&report, None, Style::default()).contains("quota"));
-    report.left = 1;
-    assert!(!text_against(&report, best, Style::default()).contains("quota"));
+    report.quota_share = Some(0.96);
+    has(&text(&report, Style::default()), &["96% of what the quota allows"]);
+    report.quota_share = None;
+    assert!(!text(&report, Style::default()).contains("quota"));
 }
 
 fn preview() -> Preview {
