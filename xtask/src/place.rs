@@ -33,13 +33,22 @@ impl Place {
         Ok(Self { root: root.to_owned(), target })
     }
 
-    /// Cargo, at the root, with nothing to read.
+    /// Cargo, at the root, with nothing to read. A build that is thrown away needs no records for
+    /// the next one.
     pub fn cargo(&self, arguments: &[&str]) -> Command {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
         let mut command = Command::new(cargo);
         command.current_dir(&self.root).args(arguments).stdin(Stdio::null());
+        if is_ci() {
+            command.env("CARGO_INCREMENTAL", "0");
+        }
         command
     }
+}
+
+/// Whether this is an automatic check rather than a person's machine.
+pub fn is_ci() -> bool {
+    env::var_os("CI").is_some_and(|value| value == "true")
 }
 
 /// The first of these programs that PATH has.

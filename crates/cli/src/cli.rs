@@ -118,6 +118,9 @@ pub struct ResumeArgs {
 
 /// Flags of a system as settings, with the name of the flag.
 pub fn limit_flags(system: &str, matches: &ArgMatches) -> Flags {
+    if !has(matches, "profile") {
+        return Flags::new();
+    }
     let Ok(args) = LimitArgs::from_arg_matches(matches) else { return Flags::new() };
     let smooth = args.smooth.then(|| "true".to_owned());
     let singles = [
@@ -140,6 +143,18 @@ pub fn limit_flags(system: &str, matches: &ArgMatches) -> Flags {
         flags.push((format!("{system}.quota"), "quota", args.quota));
     }
     flags
+}
+
+/// How a run is to be shown; a command that runs nothing has no such flags.
+pub fn show_args(matches: &ArgMatches) -> ShowArgs {
+    let args = has(matches, "dashboard").then(|| ShowArgs::from_arg_matches(matches).ok());
+    args.flatten().unwrap_or_default()
+}
+
+/// Whether a command has an argument at all; clap takes asking for one that it does not have as a
+/// mistake.
+fn has(matches: &ArgMatches, id: &str) -> bool {
+    matches.try_contains_id(id).is_ok()
 }
 
 /// The global flags as settings.

@@ -362,20 +362,23 @@ async fn a_stop_while_doubts_are_settled() {
     }
 }
 
-/// Killed, then the disk fills up at any byte while the next session begins steps in doubt again.
+/// Killed, then the disk fills up at any byte, or loses any sync, while the next session begins
+/// steps in doubt again.
 #[tokio::test(start_paused = true)]
-async fn a_full_disk_while_doubts_are_settled() {
+async fn a_failing_disk_while_doubts_are_settled() {
     let folder = tempfile::tempdir().expect("a folder");
     let plan = plan(folder.path(), STEPS);
     for change in [Change::Delete, Change::Count] {
-        for room in 0..700 {
+        let full = (0..700).map(|bytes| (bytes, u64::MAX));
+        let unsynced = (0..STEPS as u64).map(|syncs| (u64::MAX, syncs));
+        for (bytes, syncs) in full.chain(unsynced) {
             let (world, memory) = (world(), Memory::default());
             let run = Run::new(&world, change, &plan, memory.clone()).expect("a new journal");
             let _ = tokio::time::timeout(Duration::from_millis(6), run.go()).await;
             world.state().crash(true);
-            let faulty = Faulty::new(memory.clone(), room, u64::MAX);
+            let faulty = Faulty::new(memory.clone(), bytes, syncs);
             Run::new(&world, change, &plan, faulty).expect("it opens").go().await;
-            let what = format!("a resume with {room} bytes of room");
+            let what = format!("a resume on a disk of {bytes} bytes and {syncs} syncs");
             Wreck::of(&world, memory.content(), what).check(&plan, change).await;
         }
     }

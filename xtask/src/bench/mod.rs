@@ -22,6 +22,7 @@ use remote::Remote;
 use samples::{Sample, Samples};
 use std::fs::{self, File};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 const BEGIN: &str = "<!-- bench:begin -->";
 const END: &str = "<!-- bench:end -->";
@@ -174,9 +175,11 @@ fn measure_once(place: &Place, programs: &Programs, job: &Job, client: Client) -
     command.envs(programs.environment(client, &remote, &folder)).current_dir(&folder);
     command.stdin(Stdio::null()).stdout(File::create(folder.join("stdout"))?);
     command.stderr(File::create(folder.join("stderr"))?);
+    let start = Instant::now();
     let before = (machine::busy_s(), remote.cpu_s());
     let ran = command.status()?;
     let after = (machine::busy_s(), remote.cpu_s());
+    let capacity_s = start.elapsed().as_secs_f64() * machine::cores() as f64;
     let said = || fs::read_to_string(folder.join("stderr")).unwrap_or_default();
     if !ran.success() {
         bail!("it could not be measured: {}", said());
@@ -188,7 +191,8 @@ fn measure_once(place: &Place, programs: &Programs, job: &Job, client: Client) -
         bail!("{deleted} of {} deleted: {}", job.count, said());
     }
     let others_s = (after.0 - before.0) - (after.1 - before.1) - cost.cpu_s;
-    let others_percent = 100.0 * others_s.max(0.0) / (cost.wall_s * machine::cores() as f64);
+    // The kernel counts in hundredths of a second, so a short run may seem to exceed the whole.
+    let others_percent = (100.0 * others_s / capacity_s).clamp(0.0, 100.0);
     fs::remove_dir_all(&folder)?;
     let (requests, too_many) = (summary.requests, summary.too_many);
     Ok(Sample { cost, requests, too_many, deleted, others_percent })

@@ -1,7 +1,7 @@
 //! What tests need from outside: a browser, and the official WorkOS emulator on Node. On Debian
 //! and Ubuntu what is missing is installed; elsewhere its tests are skipped, and that is said.
 
-use crate::place::{Place, output, program};
+use crate::place::{Place, is_ci, output, program};
 use anyhow::{Context, Result, bail};
 use std::env;
 use std::ffi::OsString;
@@ -34,7 +34,7 @@ impl Tools {
     /// Looks for everything and, unless `quick`, installs what is missing.
     pub fn find(place: &Place, quick: bool) -> Self {
         let debian = is_debian();
-        let required = debian && env::var_os("CI").is_some_and(|value| value == "true");
+        let required = debian && is_ci();
         let mut tools = Self { required, ..Self::default() };
         tools.look(place);
         if !quick {

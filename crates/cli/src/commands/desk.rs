@@ -1,14 +1,14 @@
 //! What every command that runs something needs: settings, screen, the folder of runs, and the
 //! wires between a run and the world.
 
-use crate::cli::{self, ShowArgs};
+use crate::cli;
 use crate::control::Listening;
 use crate::display::{self, Output, Screen};
 use crate::exit::{self, Error, Exit};
 use crate::runs::{RunFolder, Runs};
 use crate::settings::Settings;
 use crate::signals;
-use clap::{ArgMatches, FromArgMatches};
+use clap::ArgMatches;
 use jiff::Timestamp;
 use std::future::Future;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -74,7 +74,7 @@ impl Desk {
         }
         let settings = Settings::load(flags)?;
         let runs = Runs::open(&settings.state_dir()?)?;
-        let show = ShowArgs::from_arg_matches(matches).unwrap_or_default();
+        let show = cli::show_args(matches);
         let screen = Screen::detect(output(&settings), show.dashboard, show.debug, show.quiet);
         Ok(Self { settings, screen, runs, seed: fastrand::u64(..) })
     }
@@ -159,7 +159,7 @@ impl Desk {
         let reporters = self.screen.reporters(&header, &wires.speak);
         let settings = SessionSettings { window: self.window(&opening), seed: self.seed };
         let control = Listening::open(folder);
-        let ears = listen(control, wires.speak);
+        let mut ears = std::pin::pin!(listen(control, wires.speak));
         let work = run(
             opening.job,
             session,
@@ -171,8 +171,14 @@ impl Desk {
         );
         let tally = tokio::select! {
             tally = work => tally,
-            () = ears => unreachable!("ears listen for ever"),
+            () = &mut ears => unreachable!("ears listen for ever"),
         };
+        // Whoever gave the order that ended the run is still to be told: the answer is ready.
+        tokio::select! {
+            biased;
+            () = &mut ears => {}
+            () = tokio::task::yield_now() => {}
+        }
         let report = Report::new(&header, &tally);
         self.screen.summary(&report);
         Ok(exit::of_run(&tally))

@@ -36,7 +36,7 @@ pub struct Remote {
 }
 
 struct Door {
-    sim: Arc<WorkosSim>,
+    sim: Mutex<Arc<WorkosSim>>,
     look: Mutex<Option<Look>>,
     inside: AtomicUsize,
     most_inside: AtomicUsize,
@@ -48,12 +48,15 @@ impl Simulator for Door {
         let answer = self.look.lock().unwrap().as_ref().and_then(|look| look(&request));
         match answer {
             Some(answer) => Ok(answer),
-            None => self.sim.call(request).await,
+            None => {
+                let sim = Arc::clone(&self.sim.lock().unwrap());
+                sim.call(request).await
+            }
         }
     }
 
     fn control(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        self.sim.control(request)
+        self.sim.lock().unwrap().control(request)
     }
 }
 
@@ -93,7 +96,7 @@ impl Remote {
                 let serve = options.serve.clone();
                 let sim = Arc::new(WorkosSim::new(options).unwrap());
                 let door = Arc::new(Door {
-                    sim: Arc::clone(&sim),
+                    sim: Mutex::new(Arc::clone(&sim)),
                     look: Mutex::new(None),
                     inside: AtomicUsize::new(0),
                     most_inside: AtomicUsize::new(0),
@@ -113,16 +116,18 @@ impl Remote {
     }
 
     /// From now on this one looks at every request first.
-    pub fn door(
-        &self,
-        look: impl Fn(&Request<Bytes>) -> Option<Response<Bytes>> + Send + 'static,
-    ) {
+    pub fn door(&self, look: impl Fn(&Request<Bytes>) -> Option<Response<Bytes>> + Send + 'static) {
         *self.door.look.lock().unwrap() = Some(Box::new(look));
     }
 
     /// Every request passes again.
     pub fn no_door(&self) {
         *self.door.look.lock().unwrap() = None;
+    }
+
+    /// At this one's address, another one answers from now on.
+    pub fn hand_over(&self, to: &Self) {
+        *self.door.sim.lock().unwrap() = Arc::clone(&to.sim);
     }
 
     /// The most requests that were on their way at once.

@@ -69,7 +69,8 @@ async fn a_429_pauses_every_operation_until_the_named_time() {
             assert!(held <= least + secs(1), "held for {held:?} although it asked for {wait:?}");
         }
         let events = rig.events();
-        let told = |event: &Event| matches!(event, Event::Throttled { told, .. } if *told == wait.is_some());
+        let named = wait.is_some();
+        let told = |event: &Event| matches!(event, Event::Throttled { told, .. } if *told == named);
         assert!(events.len() == 1 && events.iter().all(told), "{events:?}");
     }
 }
@@ -89,6 +90,20 @@ async fn a_429_is_no_retry_and_fails_no_call() {
     let events = rig.events();
     assert_eq!(events.len(), 500);
     assert!(events.iter().all(|event| matches!(event, Event::Throttled { told: true, .. })));
+}
+
+/// The retries that a call has are for trouble, and 429s before and between leave them all.
+#[tokio::test(start_paused = true)]
+async fn a_429_takes_none_of_the_retries() {
+    let patience = || (0..10).map(|_| throttled(Some(ms(10))));
+    let rig = Rig::new(Spec { retries: 2, ..spec(&["1000/1s"]) });
+    let trouble = patience().chain([unavailable()]).chain(patience()).chain([unavailable()]);
+    let server = Failing::with(trouble.clone());
+    let answer = call(&rig, SEND, &server).await.unwrap().unwrap();
+    assert_eq!(answer.attempts, 23);
+    let server = Failing::with(trouble.chain(patience()).chain([unavailable()]));
+    let failure = call(&rig, SEND, &server).await.unwrap().unwrap_err();
+    assert_eq!((failure.kind, server.starts().len()), (Kind::Unavailable, 33));
 }
 
 /// Hours of patience are no silence, however short the deadline.
