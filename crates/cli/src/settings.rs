@@ -106,7 +106,9 @@ impl Settings {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => {
                     let what = format!("the settings file {} can't be read", path.display());
-                    return Err(Error::new(Exit::Usage, what).because(&error));
+                    return Err(Error::new(Exit::Usage, what).because(&error).hint(
+                        "it has to be a text file that you can read, or not be there at all",
+                    ));
                 }
             }
         }
@@ -218,6 +220,7 @@ impl Settings {
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
             Error::new(Exit::Usage, format!("settings from {origin} are not TOML"))
                 .because(&error.to_string().trim_end())
+                .hint("`windlass config show` shows the keys with their values once it is right")
         })?;
         self.take_table("", &table, origin)
     }

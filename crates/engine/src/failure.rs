@@ -139,6 +139,9 @@ pub struct Failure {
     /// How long the remote asked us to wait.
     #[serde(skip)]
     pub wait: Option<Duration>,
+    /// How many attempts were sent before it was final.
+    #[serde(skip)]
+    pub attempts: u32,
     /// Whether the request may have taken effect although no good answer came.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_have_happened: bool,
@@ -158,6 +161,7 @@ impl Failure {
             code: None,
             request_id: None,
             wait: None,
+            attempts: 0,
             may_have_happened: false,
             hint: None,
         }

@@ -126,6 +126,10 @@ impl Context {
 pub struct Skip {
     /// The step's number.
     pub step: u64,
+    /// The remote's name for the object.
+    pub key: Box<str>,
+    /// What a person calls it.
+    pub label: Box<str>,
     /// Why it is left alone.
     pub reason: String,
 }

@@ -256,9 +256,10 @@ impl Tally {
             self.settle_one(settled);
         }
         self.attempts += u64::from(attempts);
-        let sent = attempts > 0;
+        // A step that failed has attempts and no answer worth measuring.
+        let sent = latency_us > 0;
         if sent {
-            self.latency_us.saturating_record(latency_us.max(1));
+            self.latency_us.saturating_record(latency_us);
         }
         let count = steps.len() as u64;
         self.series.settled(self.run_moment(), count, sent.then_some(latency_us));

@@ -135,7 +135,9 @@ impl Desk {
         let path = self.settings.text(&format!("{}.key-file", connector.name));
         let path = path.ok_or_else(missing)?;
         let text = std::fs::read_to_string(path).map_err(|error| {
-            Error::new(Exit::Usage, format!("the key file {path} can't be read")).because(&error)
+            Error::new(Exit::Usage, format!("the key file {path} can't be read"))
+                .because(&error)
+                .hint("`key-file` in the settings names a file that holds the key and nothing else")
         })?;
         if text.trim().is_empty() { Err(missing()) } else { Ok(Secret::new(&text)) }
     }

@@ -46,8 +46,16 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Error> {
 
 /// The newest run that has something left and that nobody is at work on.
 fn newest(runs: &Runs, retry_failed: bool) -> Result<RunFolder, Error> {
+    let mut hint = "`windlass runs` lists all of them".to_owned();
     for folder in runs.all()? {
-        if !folder.is_begun() || folder.is_running() {
+        if !folder.is_begun() {
+            continue;
+        }
+        if folder.is_running() {
+            hint = format!(
+                "a process is at work on run {0}: `windlass ctl {0} status` asks it",
+                folder.name
+            );
             continue;
         }
         let plan = folder.plan()?;
@@ -57,6 +65,5 @@ fn newest(runs: &Runs, retry_failed: bool) -> Result<RunFolder, Error> {
             return Ok(folder);
         }
     }
-    Err(Error::new(Exit::Usage, "there is no run to resume")
-        .hint("`windlass runs` lists all of them"))
+    Err(Error::new(Exit::Usage, "there is no run to resume").hint(hint))
 }

@@ -114,20 +114,16 @@ fn a_run_that_nobody_works_on_takes_no_orders() {
     let (home, _remote, running) = begun();
     running.signal("INT");
     running.wait().code(4);
-    for words in ["status", "pause", "stop"] {
-        let ended = home.windlass(&["ctl", &home.run(), words]).run().code(5);
-        expect![[r#"
-            error: no process is at work on run RUN
+    let told = ["status", "pause", "stop"].map(|word| {
+        let ended = home.windlass(&["ctl", &home.run(), word]).run().code(5);
+        ended.error()
+    });
+    assert!(told[0] == told[1] && told[0] == told[2]);
+    expect![[r#"
+        error: no process is at work on run RUN
 
-            hint: `windlass resume RUN` goes on with it
-        "#]          error: no process is at work on run RUN
-
-            hint: `windlass resume RUN` goes on with it
-        "#]          error: no process is at work on run RUN
-
-            hint: `windlass resume RUN` goes on with it
-        "#]].assert_eq(&ended.error());
-    }
+        hint: `windlass resume RUN` goes on with it
+    "#]].assert_eq(&told[0]);
     let ended = home.windlass(&["ctl", "nothing", "status"]).run().code(2);
     expect![[r#"
         error: there is no run `nothing`

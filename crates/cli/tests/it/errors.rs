@@ -45,6 +45,8 @@ fn keys_that_are_missing_or_wrong() {
     fails(&remote, home.at(&remote, DAY).env("WORKOS_API_KEY", ""), 2, expect![[r#"
         error: the key file no-such-file can't be read
           caused by: No such file or directory (os error 2)
+
+        hint: `key-file` in the settings names a file that holds the key and nothing else
     "#]]);
     home.write("work/no-such-file", "\n");
     fails(&remote, home.at(&remote, DAY).env("WORKOS_API_KEY", ""), 2, expect![[r#"
@@ -308,6 +310,8 @@ fn settings_files_that_are_wrong() {
         2 | retries = [
           |            ^
         unclosed array, expected `]`
+
+        hint: `windlass config show` shows the keys with their values once it is right
     "#]]);
     home.write("work/windlass.toml", "[workos]\nretries = \"few\"\n");
     fails(&remote, home.at(&remote, DAY), 2, expect![[r#"
@@ -318,6 +322,8 @@ fn settings_files_that_are_wrong() {
     fails(&remote, home.at(&remote, DAY), 2, expect![[r#"
         error: the settings file windlass.toml can't be read
           caused by: Is a directory (os error 21)
+
+        hint: it has to be a text file that you can read, or not be there at all
     "#]]);
 }
 
@@ -416,7 +422,7 @@ fn plans_of_another_account_place_or_time() {
     let apply = |words: &[&str]| home.at(&remote, &[&["apply", "p.jsonl", "--yes"], words].concat());
     let other = apply(&[]).env("WORKOS_API_KEY", "sk_live_of_somebody_else");
     fails(&remote, other, 5, expect![[r#"
-        error: the plan was made with another key (FINGERPRINT) than the present one (sk_live_6dbeeed0fe9ab9fb)
+        error: the plan was made with another key (FINGERPRINT) than the present one (FINGERPRINT)
 
         hint: set WORKOS_API_KEY to the key of the plan's account, or make a new plan; `windlass resume --new-key` goes on with a run whose key was replaced
     "#]]);

@@ -5,7 +5,9 @@ use crate::support::{Home, Remote, keys, redacted};
 use expect_test::expect;
 use std::collections::BTreeSet;
 
-/// Ten days of 40 organizations and 200 users.
+/// Ten days.
+const DAYS: &[&str] = &["--from", "2005-12-10", "--to", "2005-12-19", "--no-limits"];
+/// The same with 40 organizations and 200 users.
 const WORLD: &[&str] = &[
     "--orgs",
     "40",
@@ -40,7 +42,27 @@ fn the_preview_of_a_small_plan_is_this() {
     let (home, remote) = (Home::new(), Remote::start(&[DAYS, &["--orgs", "40"]].concat()));
     let words = ["workos", "delete", "2005-12-12T00:00:00Z", "2005-12-12T12:00:00Z", "-n"];
     let ended = home.at(&remote, &words).run().code(0);
-    expect![[r#""#]].assert_eq(&redacted(&ended.out));
+    expect![[r#"
+        Target:          workos
+        Address:         http://127.0.0.1:PORT
+        Account:         FINGERPRINT
+        Plan:            RUN
+        delete:          organizations
+        created from:    2005-12-12T00:00:00Z
+        created before:  2005-12-12T12:00:00Z
+        days in:         UTC
+
+        ✓ Found 2 organizations to delete (of 40 seen)
+
+        Organizations to be deleted:
+           1. Atlas Media GmbH (org_ID) 2005-12-12T01:46:31.256Z
+           2. Sakura Logistics & Sons (org_ID) 2005-12-12T08:55:12.851Z
+
+        Expected time:
+          2 organizations: about 100ms at 0.67/s
+
+        ! warning: WorkOS deletes for good, and sends a webhook to your systems for every deletion
+    "#]].assert_eq(&redacted(&ended.out));
 }
 
 #[test]

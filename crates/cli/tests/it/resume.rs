@@ -208,7 +208,11 @@ fn two_processes_never_work_on_one_run() {
         hint: `windlass ctl RUN status` asks it; wait for it to end, or stop it
     "#]].assert_eq(&ended.error());
     let ended = home.at(&remote, &["resume"]).run().code(2);
-    assert!(ended.err.contains("there is no run to resume"), "{}", ended.err);
+    expect![[r#"
+        error: there is no run to resume
+
+        hint: a process is at work on run RUN: `windlass ctl RUN status` asks it
+    "#]].assert_eq(&ended.error());
     home.at(&remote, &["apply", &home.run(), "--yes"]).run().code(5);
     running.wait().code(0);
     assert_eq!((remote.deleted().len(), remote.deletes()), (150, 150));

@@ -8,7 +8,7 @@ use regex::Regex;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -288,6 +288,17 @@ impl Program {
         Running { child, folder }
     }
 
+    pub fn stdin(mut self, stdin: Stdio) -> Self {
+        self.command.stdin(stdin);
+        self
+    }
+
+    /// Starts it with a way to speak to it.
+    pub fn spawn_with_stdin(self) -> (ChildStdin, Running) {
+        let mut running = self.stdin(Stdio::piped()).spawn();
+        (running.child.stdin.take().unwrap(), running)
+    }
+
     /// The bare command, for tests that connect its ends themselves.
     pub fn command(self) -> Command {
         self.command
@@ -404,7 +415,7 @@ pub fn redacted(text: &str) -> String {
         (r"/tmp/\.tmp[A-Za-z0-9]+", "HOME"),
         (r"req_[0-9a-f]{16}", "REQUEST"),
         (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "WHEN"),
-        (r"sk_test_[0-9a-f]{16}", "FINGERPRINT"),
+        (r"sk_[a-z]+_[0-9a-f]{16}", "FINGERPRINT"),
         (r"\b(org|user)_[0-9A-Z]{26}\b", "${1}_ID"),
     ];
     rules.iter().fold(text.to_owned(), |text, (pattern, word)| {

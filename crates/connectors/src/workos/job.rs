@@ -203,7 +203,8 @@ impl Delete {
             let entity = read(&step.object)?;
             let guarded = self.selection.guarded(&entity, &step.object);
             if let Some(reason) = guarded.or_else(|| states.drift(&entity)) {
-                skips.push(Skip { step: step.number, reason: reason.to_owned() });
+                let reason = reason.to_owned();
+                skips.push(Skip { step: step.number, key: step.key, label: step.label, reason });
             }
         }
         Ok(skips)

@@ -280,7 +280,6 @@ async fn a_revoked_key_stops_the_run_and_a_good_one_completes_it() {
 async fn a_stopped_run_is_resumed_without_repeating_what_was_answered() {
     for fixture in all() {
         for stop_at in [0, 1, 33, 60] {
-            // Whoever resumes at once may meet a 429, since the windows begin anew.
             let (place, stage) = fixture.stage(Switches { unlimited: true, ..calm() });
             let plan = plan(fixture, &stage).await;
             let at = vec![(stop_at, Act::Order(Command::Stop))];
@@ -293,6 +292,35 @@ async fn a_stopped_run_is_resumed_without_repeating_what_was_answered() {
             assert_carried_out(&resumed, &plan);
             assert_eq!(resumed.tally.counts.done, plan.header.steps);
             assert!(targets(&*place).values().all(|&times| times == 1), "nothing is sent twice");
+        }
+    }
+}
+
+/// The windows of the remote still hold what earlier sessions sent, answered or not. The journal
+/// knows, so that a run which is stopped or killed and resumed at once meets no 429.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_resumed_at_once_keeps_its_windows() {
+    for fixture in all() {
+        for (stop_at, twice) in [(5, false), (33, false), (33, true), (50, true)] {
+            let (place, mut stage) = fixture.stage(Switches { unlimited: true, ..calm() });
+            let small = |window: &windlass_connectors::limits::VendorWindow| {
+                format!("{}=20/10s", window.name).parse().unwrap()
+            };
+            let windows = stage.connector.windows;
+            stage.limits.quotas = windows.iter().map(small).collect();
+            let plan = plan(fixture, &stage).await;
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            let stop = (stop_at, Act::Order(Command::Stop));
+            let at =
+                if twice { vec![stop, (stop_at, Act::Order(Command::Stop))] } else { vec![stop] };
+            let run = stage.session(&plan, Applying { at, ..Applying::default() }).await;
+            let resumed = stage.resume(&plan, &run.journal).await;
+            assert_carried_out(&resumed, &plan);
+            for window in windows {
+                let span = Duration::from_secs(10);
+                let most = place.ledger().most_in_window(span, |e| place.pays(window.name, e));
+                assert!(most <= 20, "{most} in {span:?} of {}", window.name);
+            }
         }
     }
 }

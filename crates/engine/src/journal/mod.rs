@@ -8,6 +8,7 @@
 //! A torn last line is dropped when the journal is opened again, any other damage is refused.
 
 mod files;
+mod recent;
 mod record;
 mod recover;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod tests;
 mod writer;
 
 pub use files::{Disk, Faulty, Files, Memory};
+pub use recent::{PastAnswer, Recent};
 pub use recover::{Recovered, replay};
 pub use writer::{Journal, SyncTask};
 

@@ -1,6 +1,7 @@
 //! Opening a journal again: what is finished, what is in doubt, what was counted so far.
 
 use super::files::Files;
+use super::recent::Recent;
 use super::record::{Heading, begins_whole, read_event, unseal};
 use super::writer::Journal;
 use super::{FORMAT, JournalError};
@@ -21,6 +22,8 @@ pub struct Recovered {
     /// The steps that may have been carried out without our knowing: begun without an outcome, or
     /// failed in a way that leaves it open, which matters when they are tried again.
     pub in_doubt: Bits,
+    /// The latest answers, which the remote's windows may still hold.
+    pub recent: Recent,
     /// The fold over all events so far.
     pub tally: Tally,
 }
@@ -33,6 +36,7 @@ impl Recovered {
             finished: Bits::new(plan.steps),
             failed: Bits::new(plan.steps),
             in_doubt: Bits::new(plan.steps),
+            recent: Recent::default(),
             tally: Tally::new(plan),
         }
     }
@@ -72,6 +76,7 @@ impl Recovered {
             }
             _ => {}
         }
+        self.recent.take_in(stamped);
         self.tally.take_in(stamped);
     }
 }

@@ -230,6 +230,21 @@ impl Window {
         self
     }
 
+    /// Takes in requests of an earlier process whose permits come back at `back_at`. At most the
+    /// limit is taken in, since that process kept it, too. Called in the order of `back_at`, before
+    /// anything is taken.
+    pub fn recall(&mut self, now: Moment, back_at: Moment, cost: u32) {
+        let cost = cost.min(self.quota.limit.saturating_sub(self.held()));
+        if back_at <= now || cost == 0 {
+            return;
+        }
+        self.cooling_sum += cost;
+        match self.cooling.back_mut() {
+            Some((last, count)) if *last >= back_at => *count += cost,
+            _ => self.cooling.push_back((back_at, cost)),
+        }
+    }
+
     /// The quota, with the limit as last set and before any slowing.
     #[must_use]
     pub const fn quota(&self) -> Quota {

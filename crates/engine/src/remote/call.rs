@@ -202,6 +202,7 @@ impl Tries {
     /// The failure with what all attempts together leave in doubt.
     fn marked(&self, mut failure: Failure) -> Failure {
         failure.may_have_happened |= self.in_doubt;
+        failure.attempts = self.sent;
         failure
     }
 }

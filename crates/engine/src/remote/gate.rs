@@ -306,6 +306,17 @@ impl Gate {
         state.told_answers += 1;
     }
 
+    /// Takes in requests of an earlier process that were answered so long ago, the oldest first:
+    /// the remote's windows still hold them.
+    pub fn recall(&self, operation: usize, answered_ago: Duration, requests: u32) {
+        let now = self.clock.now();
+        let operation = self.operation(operation);
+        self.state().for_windows(operation, |window| {
+            let left = window.quota().span.saturating_sub(answered_ago);
+            window.recall(now, now + left, requests);
+        });
+    }
+
     /// Takes in a quota that the remote states for itself: windows of this operation with the same
     /// span come down to it. They never go up: the operator's word stands.
     pub fn told_quota(&self, operation: usize, quota: Quota) {

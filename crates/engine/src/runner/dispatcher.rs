@@ -66,6 +66,7 @@ pub async fn run(
     mut orders: Receiver<Order>,
     mut reporters: Vec<Box<dyn Reporter>>,
 ) -> Tally {
+    recall(&*job, &session);
     let recheck = job.recheck(&context, &session.plan);
     let tally = session.recovered.tally.clone();
     let skips =
@@ -178,8 +179,8 @@ impl Dispatcher {
             let steps: Vec<Settled> = fresh
                 .map(|skip| Settled {
                     step: skip.step,
-                    key: "".into(),
-                    label: None,
+                    key: skip.key.clone(),
+                    label: Some(skip.label.clone()),
                     outcome: Outcome::Skipped(skip.reason.clone()),
                 })
                 .collect();
@@ -327,6 +328,8 @@ impl Dispatcher {
     fn outcomes(&mut self, steps: Vec<Step>, applied: Applied) {
         let attempts = applied.attempts;
         let latency_us = u64::try_from(applied.latency.as_micros()).unwrap_or(u64::MAX);
+        // An answer within the clock's grain was an answer all the same.
+        let latency_us = if attempts > 0 { latency_us.max(1) } else { latency_us };
         let settled = steps.into_iter().zip(applied.outcomes).map(|(step, outcome)| Settled {
             label: (!matches!(outcome, Outcome::Done)).then_some(step.label),
             step: step.number,
@@ -531,6 +534,20 @@ impl Dispatcher {
     }
 }
 
+/// Tells the gate what the remote's windows still hold from earlier sessions.
+fn recall(job: &dyn Job, session: &Session) {
+    let remotes = job.remotes();
+    let Some(remote) = remotes.first() else { return };
+    let phases = job.info().phases;
+    let recovered = &session.recovered;
+    for past in recovered.recent.answers(unix_millis(), recovered.in_doubt.iter()) {
+        let phase = session.plan.header.phase_of(past.step);
+        if let Some(info) = phases.get(phase) {
+            remote.gate().recall(info.operation, past.ago, past.requests);
+        }
+    }
+}
+
 fn count(steps: usize) -> u32 {
     u32::try_from(steps).unwrap_or(u32::MAX)
 }
@@ -553,7 +570,7 @@ fn settled_event(steps: Vec<Settled>, failure: Option<&Failure>) -> Event {
     Event::Settled {
         steps,
         latency_us: 0,
-        attempts: 0,
+        attempts: failure.map_or(0, |failure| failure.attempts),
         status: failure.and_then(|failure| failure.status),
         request_id: failure.and_then(|failure| failure.request_id.clone()),
     }

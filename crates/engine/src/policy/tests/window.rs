@@ -303,3 +303,16 @@ fn the_largest_numbers_do_no_harm() {
     assert_eq!(window.check(ms(1), 1), Admit::At(Moment::NEVER));
     assert_eq!(window.check(ms(1), 0), Admit::Now);
 }
+
+#[test]
+fn requests_of_an_earlier_process_hold_their_permits_until_their_time() {
+    let mut window = window(3);
+    window.recall(ms(0), ms(0), 1);
+    assert_eq!(window.available(ms(0)), 3, "what is back already is not held");
+    window.recall(ms(0), ms(400), 2);
+    window.recall(ms(0), ms(900), 5);
+    assert_eq!(window.available(ms(0)), 0, "no more than the limit is taken in");
+    assert_eq!(window.check(ms(0), 1), Admit::At(ms(400)));
+    assert_eq!(window.available(ms(400)), 2);
+    assert_eq!(window.available(ms(900)), 3);
+}

@@ -6,14 +6,12 @@
 //! moments the requests on the wire take effect or get lost. Each time a second session resumes
 //! from the bytes that are there.
 
-mod support;
-
+use crate::support::{Change, Run, World, key, plan};
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use support::{Change, Run, World, key, plan};
 use windlass_engine::event::Ending;
 use windlass_engine::journal::{Faulty, Files, Journal, Memory, Recovered, SyncTask};
 use windlass_engine::plan::Plan;

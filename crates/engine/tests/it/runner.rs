@@ -1,13 +1,11 @@
 //! The runner from outside: how sessions end and go on, what orders do, and what reporters see.
 
-mod support;
-
+use crate::support::{Change, Run, Work, World, key, plan};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use support::{Change, Run, Work, World, key, plan};
 use tokio::sync::{mpsc, oneshot};
 use windlass_engine::event::Ending;
 use windlass_engine::job::Skip;
@@ -313,7 +311,10 @@ impl Job for Rechecked {
             if let Some(kind) = self.fails {
                 return Err(Failure::new(kind, "no").into());
             }
-            let skip = |&step: &u64| Skip { step, reason: "changed since".into() };
+            let skip = |&step: &u64| {
+                let (key, label, reason) = ("".into(), "".into(), "changed since".into());
+                Skip { step, key, label, reason }
+            };
             Ok(self.skips.iter().map(skip).collect())
         })
     }
