@@ -3,6 +3,7 @@
 
 use crate::settings::Flags;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use clap_complete::Shell;
 use std::path::PathBuf;
 use windlass_connectors::CONNECTORS;
 
@@ -186,12 +187,15 @@ pub fn command() -> Command {
     });
     Command::new("windlass")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Bulk operations against rate-limited APIs: a plan first, exact limits, never lost, never twice")
+        .about(
+            "Bulk operations against rate-limited APIs: a plan first, exact limits, \
+             nothing lost, nothing done twice",
+        )
         .after_help(EXIT_CODES)
         .subcommand_required(true)
         .arg_required_else_help(true)
         .arg(global("output", "output", "text|json", "Text for people, or one JSON line an event"))
-        .arg(global("state_dir", "state-dir", "DIR", "Where runs are kept [env: WINDLASS_STATE_DIR]"))
+        .arg(global("state_dir", "state-dir", "DIR", STATE_DIR_HELP))
         .subcommands(systems)
         .subcommand(apply())
         .subcommand(resume())
@@ -200,8 +204,7 @@ pub fn command() -> Command {
         .subcommand(ctl())
         .subcommand(simulators())
         .subcommand(shown(
-            Command::new("demo")
-                .about("A real run against a simulated WorkOS: no key, no network"),
+            Command::new("demo").about("A real run against a simulated WorkOS: no key, no network"),
         ))
         .subcommand(
             Command::new("config")
@@ -213,11 +216,14 @@ pub fn command() -> Command {
         .subcommand(
             Command::new("completions")
                 .about("Completions for a shell")
-                .arg(Arg::new("shell").required(true).value_parser(clap::value_parser!(clap_complete::Shell))),
+                .arg(Arg::new("shell").required(true).value_parser(clap::value_parser!(Shell))),
         )
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 all done, 1 bug, 2 usage or settings, 3 finished with failed steps, \
+const STATE_DIR_HELP: &str = "Where runs are kept [env: WINDLASS_STATE_DIR]";
+
+const EXIT_CODES: &str = "Exit codes: 0 all done, 1 bug, 2 usage or settings, \
+3 finished with failed steps, \
 4 stopped early (resumable), 5 refused for safety, 6 credentials refused, 7 remote unavailable";
 
 fn global(id: &'static str, long: &'static str, value: &'static str, help: &'static str) -> Arg {

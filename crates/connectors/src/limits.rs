@@ -116,7 +116,7 @@ impl FromStr for QuotaChoice {
 pub struct Limits {
     /// How much of the vendor's windows is used.
     pub profile: Profile,
-    /// A ceiling in requests a second. It also sets the share: the documented 50 a second are 100 %.
+    /// A ceiling in requests a second. It also sets the share: 50 a second are 100 %.
     pub rate: Option<f64>,
     /// Overrides, the later ones first in force.
     pub quotas: Vec<QuotaChoice>,

@@ -115,7 +115,8 @@ pub fn reopen(
             setup.key.fingerprint()
         );
         return Err(Error::new(Exit::Refused, what).hint(format!(
-            "set {} to the key of the plan's account, or make a new plan; `windlass resume --new-key` \
+            "set {} to the key of the plan's account, or make a new plan; \
+             `windlass resume --new-key` \
              goes on with a run whose key was replaced",
             connector.key_variable
         )));

@@ -128,7 +128,8 @@ impl Desk {
         let missing = || {
             let what = format!("there is no key: {} is not set", connector.key_variable);
             Error::new(Exit::Usage, what).hint(format!(
-                "set {} in the environment, or `key-file` in the settings; `windlass demo` needs none",
+                "set {} in the environment, or `key-file` in the settings; \
+                 `windlass demo` needs none",
                 connector.key_variable
             ))
         };

@@ -219,7 +219,8 @@ pub fn settings(rows: &[(String, String, String)], output: Output) {
 pub fn simulator(connector: &Connector, address: SocketAddr, key: &str) {
     print(&format!("http://{address}\n"));
     tell(&format!(
-        "The simulated {} listens; Ctrl-C ends it. In another terminal:\n\n  {}={key} {}=http://{address} windlass {} --help\n\n",
+        "The simulated {} listens; Ctrl-C ends it. In another terminal:\n\n  \
+         {}={key} {}=http://{address} windlass {} --help\n\n",
         connector.name, connector.key_variable, connector.base_url_variable, connector.name
     ));
 }

@@ -29,11 +29,13 @@ pub struct DeleteArgs {
     pub tz: String,
 
     /// Only what was created longer ago than this (30d, 12h, 90m)
-    #[arg(long, value_name = "AGE", conflicts_with_all = ["start", "end"], help_heading = "Selection")]
+    #[arg(long, value_name = "AGE", help_heading = "Selection")]
+    #[arg(conflicts_with_all = ["start", "end"])]
     pub older_than: Option<String>,
 
     /// Only what was created within this time (30d, 12h, 90m)
-    #[arg(long, value_name = "AGE", conflicts_with_all = ["start", "end"], help_heading = "Selection")]
+    #[arg(long, value_name = "AGE", help_heading = "Selection")]
+    #[arg(conflicts_with_all = ["start", "end"])]
     pub newer_than: Option<String>,
 
     /// Allow a range without a beginning, which takes in nearly everything

@@ -232,7 +232,7 @@ fn around_the_storm(place: &dyn Place) -> (f64, f64) {
         if entry.status == Some(429) {
             first.get_or_insert(at);
         }
-        // What was on its way up when the first 429 was on its way down arrives within a round trip.
+        // What was on its way up when the first 429 came down arrives within a round trip.
         if first.is_some_and(|first| at > first + ROUND_TRIP + Duration::from_millis(5)) {
             later.get_or_insert(at);
         }

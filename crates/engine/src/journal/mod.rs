@@ -57,8 +57,8 @@ impl JournalError {
         match self {
             Self::Io(_) => "check the state directory, its permissions and its free space",
             Self::Damaged { .. } => {
-                "nothing was sent; keep the run's folder, and make a new plan: what is gone already \
-                 will not be in it"
+                "nothing was sent; keep the run's folder, and make a new plan: what is gone \
+                 already will not be in it"
             }
             Self::Newer { .. } => "use the version of windlass that wrote it, or a newer one",
             Self::OtherPlan => "put the plan back that this run was started with",

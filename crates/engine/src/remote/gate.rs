@@ -500,9 +500,8 @@ fn throttle(
 }
 
 /// Any other failure is retried if it may be, as often as the call's own retries allow, and paid
-/// for from the remote's budget. Failures of requests that were sent before the breaker opened
-/// are the remote's, not the step's, but they count: the probes that follow go round all waiting
-/// steps, so an outage wears none of them out.
+/// for from the remote's budget. The breaker lets one probe through at a time in an outage, and
+/// the probes go round all waiting calls, so that forty of them outlast one of five minutes.
 fn retry(
     state: &mut State,
     now: Moment,
