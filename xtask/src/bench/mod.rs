@@ -191,7 +191,6 @@ fn measure_once(place: &Place, programs: &Programs, job: &Job, client: Client) -
         bail!("{deleted} of {} deleted: {}", job.count, said());
     }
     let others_s = (after.0 - before.0) - (after.1 - before.1) - cost.cpu_s;
-    // The kernel counts in hundredths of a second, so a short run may seem to exceed the whole.
     let others_percent = (100.0 * others_s / capacity_s).clamp(0.0, 100.0);
     fs::remove_dir_all(&folder)?;
     let (requests, too_many) = (summary.requests, summary.too_many);

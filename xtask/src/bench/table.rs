@@ -17,7 +17,7 @@ pub fn of_job(job: &Job, all: &[(Client, Samples)]) -> String {
         let mark = if *client == Client::Windlass { "**" } else { "" };
         let wall = samples.wall_s();
         text.push_str(&format!(
-            "| {mark}{}{mark} | {mark}{}{mark} ({}..{}) | {} | {} | {} | {} | {:.0} |\n",
+            "| {mark}{}{mark} | {mark}{}{mark} ({}..{}) | {} | {} | {} | {} | {} |\n",
             client.name(),
             figure(wall.median),
             figure(wall.min),
@@ -26,7 +26,7 @@ pub fn of_job(job: &Job, all: &[(Client, Samples)]) -> String {
             figure(samples.peak_mib().median),
             range(samples.spread(|sample| sample.too_many as f64)),
             range(samples.spread(|sample| sample.deleted as f64)),
-            samples.spread(|sample| sample.others_percent).max,
+            others(samples),
         ));
     }
     if let Some(line) = comparison(job, all) {
@@ -76,6 +76,15 @@ fn comparison(job: &Job, all: &[(Client, Samples)]) -> Option<String> {
         ));
     }
     Some(line)
+}
+
+/// How busy others were, at most. The kernel counts in hundredths of a second: of a short run
+/// nothing can be said.
+fn others(samples: &Samples) -> String {
+    if samples.wall_s().min < 0.2 {
+        return "-".to_owned();
+    }
+    format!("{:.0}", samples.spread(|sample| sample.others_percent).max)
 }
 
 /// Three digits that matter.

@@ -83,7 +83,8 @@ fn a_ceiling_can_be_taken_away() {
         error: a rate is a number of requests a second, from 0 on
 
         hint: `rate 30` allows 30 a second, `rate 0` takes the ceiling away
-    "#]].assert_eq(&ended.error());
+    "#]]
+    .assert_eq(&ended.error());
 }
 
 #[test]
@@ -123,13 +124,15 @@ fn a_run_that_nobody_works_on_takes_no_orders() {
         error: no process is at work on run RUN
 
         hint: `windlass resume RUN` goes on with it
-    "#]].assert_eq(&told[0]);
+    "#]]
+    .assert_eq(&told[0]);
     let ended = home.windlass(&["ctl", "nothing", "status"]).run().code(2);
     expect![[r#"
         error: there is no run `nothing`
 
         hint: `windlass runs` lists them
-    "#]].assert_eq(&ended.error());
+    "#]]
+    .assert_eq(&ended.error());
 }
 
 #[test]

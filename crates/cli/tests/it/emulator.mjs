@@ -3,7 +3,7 @@
 //
 //   {"make": [{"at", "kind", "name"}]}   creates objects at these instants, in ascending order
 //   {"call": {"method", "path"}}         makes one request
-//   {"deleted": true}                    how many DELETE requests others have made
+//   {"asked": true}                      the paths of all DELETE requests that others have made
 //   {"sabotage": true}                   the next page of a list loses the object of its cursor
 //
 // These requests have keys that the program under test does not use, since the emulator counts
@@ -35,12 +35,12 @@ const listening = new Promise((resolve) => {
 
 let sabotage = false;
 let doing = false;
-let deleted = 0;
+const asked = [];
 const emit = http.Server.prototype.emit;
 http.Server.prototype.emit = function (name, request, reply) {
   if (name !== 'request') return emit.call(this, name, request, reply);
   const url = new URL(request.url, 'http://127.0.0.1');
-  if (request.method === 'DELETE' && !doing) deleted += 1;
+  if (request.method === 'DELETE' && !doing) asked.push(url.pathname);
   const cursor = url.searchParams.get('after');
   if (!sabotage || doing || !cursor) return emit.call(this, name, request, reply);
   sabotage = false;
@@ -91,7 +91,7 @@ async function make(objects) {
 async function obey(command) {
   if (command.make) return make(command.make);
   if (command.call) return call(command.call.method, command.call.path);
-  if (command.deleted) return deleted;
+  if (command.asked) return asked;
   sabotage = true;
   return true;
 }

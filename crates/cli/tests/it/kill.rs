@@ -34,8 +34,8 @@ fn next_words(home: &Home) -> Vec<String> {
 
 fn journal(home: &Home) -> Option<PathBuf> {
     let runs = home.state().join("runs");
-    let paths = home.runs().into_iter().map(|run| runs.join(run).join("journal"));
-    paths.filter(|path| path.exists()).last()
+    let mut paths = home.runs().into_iter().map(|run| runs.join(run).join("journal"));
+    paths.rfind(|path| path.exists())
 }
 
 fn counts(asked: &[String]) -> BTreeMap<&str, usize> {
@@ -81,11 +81,13 @@ fn one_run(rng: &mut fastrand::Rng, kills_max: u32) -> Story {
     }
     let asked = remote.asked();
     for (before, recorded) in &records {
-        let again: Vec<&String> = asked[*before..].iter().filter(|id| recorded.contains(*id)).collect();
+        let again: Vec<&String> =
+            asked[*before..].iter().filter(|id| recorded.contains(*id)).collect();
         assert!(again.is_empty(), "recorded, and asked for again: {again:?}");
     }
     let journal = journal(&home).unwrap();
-    let planned: BTreeSet<String> = keys(&journal.with_file_name("plan.jsonl")).into_iter().collect();
+    let planned: BTreeSet<String> =
+        keys(&journal.with_file_name("plan.jsonl")).into_iter().collect();
     assert!(planned.len() > USERS / 2, "{}", planned.len());
     assert_eq!(remote.deleted(), planned);
     assert_eq!(remote.remaining(), &before - &planned, "nothing else is touched");

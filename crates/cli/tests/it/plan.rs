@@ -62,7 +62,8 @@ fn the_preview_of_a_small_plan_is_this() {
           2 organizations: about 100ms at 0.67/s
 
         ! warning: WorkOS deletes for good, and sends a webhook to your systems for every deletion
-    "#]].assert_eq(&redacted(&ended.out));
+    "#]]
+    .assert_eq(&redacted(&ended.out));
 }
 
 #[test]
@@ -130,13 +131,16 @@ fn a_ceiling_refuses_before_the_first_deletion() {
         error: the plan has 200 steps of 200 objects seen, more than --max-delete 199 allows
 
         hint: nothing was changed; narrow the selection, or raise --max-delete
-    "#]].assert_eq(&ended.error());
+    "#]]
+    .assert_eq(&ended.error());
     let ended = home.at(&remote, &[&words[..], &["--max-delete", "99.4%"]].concat()).run().code(5);
     expect![[r#"
-        error: the plan has 200 steps of 200 objects seen, more than --max-delete 99.4% allows
+        error: the plan has 200 steps of 200 objects seen, more than --max-delete 99.4% \
+        allows
 
         hint: nothing was changed; narrow the selection, or raise --max-delete
-    "#]].assert_eq(&ended.error());
+    "#]]
+    .assert_eq(&ended.error());
     let plan = [&words[..5], &["--plan-out", "p.jsonl"]].concat();
     home.at(&remote, &plan).run().code(0);
     let apply = ["apply", "p.jsonl", "--yes", "--max-delete", "10"];

@@ -127,10 +127,13 @@ fn a_replaced_key_has_to_be_meant() {
     let other = |words: &[&str]| home.at(&remote, words).env("WORKOS_API_KEY", "sk_test_replaced");
     let ended = other(&["resume"]).run().code(5);
     expect![[r#"
-        error: the plan was made with another key (FINGERPRINT) than the present one (FINGERPRINT)
+        error: the plan was made with another key (FINGERPRINT) than the present one \
+        (FINGERPRINT)
 
-        hint: set WORKOS_API_KEY to the key of the plan's account, or make a new plan; `windlass resume --new-key` goes on with a run whose key was replaced
-    "#]].assert_eq(&ended.error());
+        hint: set WORKOS_API_KEY to the key of the plan's account, or make a new plan; \
+        `windlass resume --new-key` goes on with a run whose key was replaced
+    "#]]
+    .assert_eq(&ended.error());
     other(&["resume", "--new-key"]).run().code(0);
     assert_eq!((remote.deleted().len(), remote.deletes()), (60, 60));
 }
@@ -170,7 +173,8 @@ fn there_is_nothing_to_resume() {
         error: there is no run to resume
 
         hint: `windlass runs` lists all of them
-    "#]].assert_eq(&ended.error());
+    "#]]
+    .assert_eq(&ended.error());
     home.at(&remote, DAY).run().code(0);
     home.at(&remote, &["resume"]).run().code(2);
     let ended = home.at(&remote, &["resume", &home.run()]).run().code(0);
@@ -180,7 +184,8 @@ fn there_is_nothing_to_resume() {
         error: there is no run `workos-1999`
 
         hint: `windlass runs` lists them
-    "#]].assert_eq(&ended.error());
+    "#]]
+    .assert_eq(&ended.error());
 }
 
 #[test]
@@ -192,7 +197,8 @@ fn a_run_that_was_only_planned_is_not_resumed() {
         error: run RUN was only planned, never begun
 
         hint: `windlass apply RUN` carries the plan out
-    "#]].assert_eq(&ended.error());
+    "#]]
+    .assert_eq(&ended.error());
     let ended = home.at(&remote, &["resume"]).run().code(2);
     assert!(ended.err.contains("there is no run to resume"), "{}", ended.err);
 }
@@ -206,13 +212,15 @@ fn two_processes_never_work_on_one_run() {
         error: another process is at work on run RUN
 
         hint: `windlass ctl RUN status` asks it; wait for it to end, or stop it
-    "#]].assert_eq(&ended.error());
+    "#]]
+    .assert_eq(&ended.error());
     let ended = home.at(&remote, &["resume"]).run().code(2);
     expect![[r#"
         error: there is no run to resume
 
         hint: a process is at work on run RUN: `windlass ctl RUN status` asks it
-    "#]].assert_eq(&ended.error());
+    "#]]
+    .assert_eq(&ended.error());
     home.at(&remote, &["apply", &home.run(), "--yes"]).run().code(5);
     running.wait().code(0);
     assert_eq!((remote.deleted().len(), remote.deletes()), (150, 150));
@@ -255,11 +263,13 @@ fn a_journal_at_its_file_limit_stops_the_run() {
         return skipped("a full disk: this process may not mount one, and bash is missing");
     }
     let (home, remote) = (Home::new(), users(300, &["--latency", "10ms"]));
-    home.at(&remote, &[&DAY[..4], &["--plan-out", "p.jsonl"]].concat()).run().code(0);
+    let running = begun(&home, &remote, 50);
+    running.signal("INT");
+    running.wait().code(4);
+    let kilobytes = std::fs::metadata(home.of_run("journal")).unwrap().len() / 1024;
+    let limit = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" resume", kilobytes + 16);
     let mut command = Command::new("bash");
-    let line = "trap '' XFSZ; ulimit -f 24; exec \"$0\" apply p.jsonl --yes --quota unlimited";
-    command.arg("-c").arg(line).arg(env!("CARGO_BIN_EXE_windlass"));
-    home.write("work/windlass.toml", "[workos]\nmax-age = \"1h\"\n");
+    command.arg("-c").arg(limit).arg(env!("CARGO_BIN_EXE_windlass"));
     let program = home.program(command).env("WORKOS_BASE_URL", &remote.url);
     let ended = program.env("WORKOS_API_KEY", KEY).run().code(4);
     assert!(ended.err.contains("the journal can't be written: File too large"), "{}", ended.err);
@@ -320,7 +330,8 @@ fn an_interrupt_while_listing_leaves_nothing() {
         error: stopped while listing; nothing was changed
 
         hint: run the same command again
-    "#]].assert_eq(&ended.error());
+    "#]]
+    .assert_eq(&ended.error());
     assert!(home.runs().is_empty());
     assert_eq!(remote.deletes(), 0);
 }

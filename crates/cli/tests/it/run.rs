@@ -39,11 +39,11 @@ fn max_requests_per_second_is_a_ceiling_by_flag_and_by_variable() {
 #[test]
 fn concurrency_bounds_the_wire_by_flag_and_by_variable() {
     let unlimited = [DAY, &["--quota", "unlimited"]].concat();
-    let (home, remote) = (Home::new(), users(60, &["--latency", "10ms"]));
+    let (home, remote) = (Home::new(), users(60, &["--latency", "40ms"]));
     home.at(&remote, &unlimited).env("CONCURRENCY", "3").run().code(0);
     assert_eq!(remote.most_at_once(), 3);
 
-    let (home, remote) = (Home::new(), users(60, &["--latency", "10ms"]));
+    let (home, remote) = (Home::new(), users(60, &["--latency", "40ms"]));
     let words = [&unlimited[..], &["--concurrency", "7"]].concat();
     home.at(&remote, &words).env("CONCURRENCY", "3").run().code(0);
     assert_eq!(remote.most_at_once(), 7);
@@ -146,7 +146,8 @@ fn failures_are_named_and_can_be_tried_again() {
     assert_eq!(rows.len(), 10, "{}", ended.out);
     let first = redacted(rows[0].trim_start());
     let (_, error) = first.split_once(" - ").unwrap();
-    expect!["Error: This user cannot be deleted. (status 409, user_deletion_not_allowed) [request REQUEST]"].assert_eq(error);
+    let refused = "Error: This user cannot be deleted. (status 409, user_deletion_not_allowed)";
+    assert_eq!(error, format!("{refused} [request REQUEST]"));
     let more = format!("... and {} more in the journal", failed - 10);
     assert!(ended.out.contains(&more), "{}", ended.out);
     assert!(ended.err.contains("--retry-failed` tries the failed again"), "{}", ended.err);
@@ -273,7 +274,8 @@ fn settings_come_from_five_layers_and_say_which() {
         workos.retries      7                       HOME/.config/windlass/config.toml
         workos.smooth       false                   default
         workos.timeout      11s                     windlass.toml
-    "#]].assert_eq(&redacted(&ended.out));
+    "#]]
+    .assert_eq(&redacted(&ended.out));
     let json = home.windlass(&["config", "show", "--output", "json"]).run().code(0);
     let output = json.json().into_iter().find(|row| row["key"] == "output").unwrap();
     assert_eq!((&output["value"], &output["origin"]), (&"json".into(), &"flag --output".into()));
@@ -283,7 +285,7 @@ fn settings_come_from_five_layers_and_say_which() {
 fn a_flag_wins_over_the_environment_over_the_project_over_the_user() {
     let home = Home::new();
     let most = |flags: &[&str], variable: Option<&str>| {
-        let remote = users(40, &["--latency", "10ms"]);
+        let remote = users(40, &["--latency", "40ms"]);
         let words = [DAY, &["--quota", "unlimited"], flags].concat();
         let mut program = home.at(&remote, &words);
         if let Some(value) = variable {

@@ -6,6 +6,7 @@ use clap::{Command as ClapCommand, FromArgMatches};
 use http::{Request, Response};
 use regex::Regex;
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -216,13 +217,16 @@ impl Home {
     pub fn windlass(&self, words: &[&str]) -> Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
         command.args(words);
-        self.program(command)
+        let mut program = self.program(command);
+        program.line = [&["windlass"], words].concat().iter().map(ToString::to_string).collect();
+        program
     }
 
     /// The same with a remote and its key in the environment.
     pub fn at(&self, remote: &Remote, words: &[&str]) -> Program {
-        let program = self.windlass(words);
-        program.env("WORKOS_BASE_URL", &remote.url).env("WORKOS_API_KEY", KEY)
+        let mut program = self.windlass(words);
+        program.command.env("WORKOS_BASE_URL", &remote.url).env("WORKOS_API_KEY", KEY);
+        program
     }
 
     /// Any program in this home.
@@ -234,7 +238,7 @@ impl Home {
             .env("WINDLASS_STATE_DIR", self.state())
             .current_dir(self.work())
             .stdin(Stdio::null());
-        Program { command }
+        Program { command, line: Vec::new() }
     }
 
     /// The names of all runs, in the order of their plans.
@@ -262,12 +266,19 @@ impl Home {
 /// A program that is about to start.
 pub struct Program {
     command: Command,
+    line: Vec<String>,
 }
 
 impl Program {
-    pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.line.insert(0, format!("{name}={}", value.as_ref().display()));
         self.command.env(name, value);
         self
+    }
+
+    /// What would be typed, with the variables that are not those of its remote.
+    pub fn line(&self) -> String {
+        self.line.join(" ")
     }
 
     /// Runs it to its end.
@@ -391,7 +402,7 @@ impl Ended {
     /// The error as it stands on stderr, from its first word on, without what changes.
     pub fn error(&self) -> String {
         let start = self.err.find("error: ").unwrap_or_else(|| panic!("no error: {}", self.err));
-        redacted(&self.err[start..])
+        folded(&redacted(&self.err[start..]))
     }
 
     /// The lines of stdout as JSON.
@@ -412,7 +423,7 @@ pub fn redacted(text: &str) -> String {
     let rules = [
         (r"workos-\d{8}-\d{6}-[a-z0-9]{4}", "RUN"),
         (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
-        (r"/tmp/\.tmp[A-Za-z0-9]+", "HOME"),
+        (r"[^\s`=]*/\.tmp[A-Za-z0-9]+", "HOME"),
         (r"req_[0-9a-f]{16}", "REQUEST"),
         (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "WHEN"),
         (r"sk_[a-z]+_[0-9a-f]{16}", "FINGERPRINT"),
@@ -421,6 +432,23 @@ pub fn redacted(text: &str) -> String {
     rules.iter().fold(text.to_owned(), |text, (pattern, word)| {
         Regex::new(pattern).unwrap().replace_all(&text, *word).into_owned()
     })
+}
+
+/// The text with long lines broken behind a blank, which is then marked by a backslash.
+fn folded(text: &str) -> String {
+    let mut folded = String::new();
+    for mut line in text.lines() {
+        while line.chars().count() > 84 {
+            let mut blanks = line.match_indices(' ').map(|(at, _)| at);
+            let Some(at) = blanks.rfind(|at| line[..*at].chars().count() < 84) else { break };
+            folded.push_str(&line[..=at]);
+            folded.push_str("\\\n");
+            line = &line[at + 1..];
+        }
+        folded.push_str(line);
+        folded.push('\n');
+    }
+    folded
 }
 
 /// The keys of a plan's steps, in their order.

@@ -38,18 +38,18 @@ pub static CONNECTOR: Connector = Connector {
     key_variable: "WORKOS_API_KEY",
     windows: WINDOWS,
     command: || {
-        Command::new("workos").about(CONNECTOR.summary).subcommand(DeleteArgs::augment_args(
-            Command::new("delete").about("Delete organizations, and users, by creation date"),
-        ))
+        // The text comes last: arguments bring that of their own type along.
+        let delete = DeleteArgs::augment_args(Command::new("delete"));
+        let delete = delete.about("Delete organizations, and users, by creation date");
+        Command::new("workos").about(CONNECTOR.summary).subcommand(delete)
     },
     open,
     guards: || GuardArgs::augment_args(Command::new("guards")),
     reopen,
     simulator: SimulatorEntry {
         command: || {
-            sim::Options::augment_args(
-                Command::new("workos").about("A WorkOS of your own, on a port of this machine"),
-            )
+            sim::Options::augment_args(Command::new("workos"))
+                .about("A WorkOS of your own, on a port of this machine")
         },
         start: |matches, address| start_simulator(sim::Options::from_arg_matches(matches), address),
     },
