@@ -22,8 +22,11 @@ use windlass_sim::{Reset, Simulator};
 
 /// The key that the simulators accept.
 pub const KEY: &str = "sk_test_simulated";
-/// Nothing in these tests takes longer, unless it is stuck.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Nothing that is waited for takes longer, unless it is stuck.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// No program runs longer: the longest waits a minute for a remote's window.
+const LONGEST_RUN: Duration = Duration::from_secs(150);
 
 /// What a doorman says to a request: `Some` is his own answer, `None` lets it pass.
 type Look = Box<dyn Fn(&Request<Bytes>) -> Option<Response<Bytes>> + Send>;
@@ -170,10 +173,14 @@ impl Remote {
 }
 
 /// Waits until something holds.
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    wait_within(PATIENCE, what, holds);
+}
+
+fn wait_within(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
+        assert!(start.elapsed() < patience, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -282,13 +289,8 @@ impl Program {
     }
 
     /// Runs it to its end.
-    pub fn run(mut self) -> Ended {
-        let output = self.command.output().unwrap();
-        Ended {
-            status: output.status,
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+    pub fn run(self) -> Ended {
+        self.spawn().wait()
     }
 
     /// Starts it, its words going to files.
@@ -356,7 +358,7 @@ impl Running {
     /// Waits for its end.
     pub fn wait(mut self) -> Ended {
         let mut status = None;
-        wait_until("the end of the program", || {
+        wait_within(LONGEST_RUN, "the end of the program", || {
             status = self.child.try_wait().unwrap();
             status.is_some()
         });
