@@ -73,7 +73,6 @@ impl Runs {
         let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
         let mut runs: Vec<RunFolder> = names.map(|name| self.named(&name)).collect();
         runs.retain(|run| run.plan_path().exists());
-        // Names begin with the system and the time, which is what they are sorted by.
         runs.sort_by_key(|run| std::cmp::Reverse(modified(&run.plan_path())));
         Ok(runs)
     }

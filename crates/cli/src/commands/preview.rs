@@ -41,8 +41,11 @@ pub fn preview(opening: &Opening, plan: &Plan) -> Result<Preview, Error> {
 fn times(preview: &mut Preview, job: &dyn Job) {
     let Some(remote) = job.remotes().into_iter().next() else { return };
     for (phase, info) in preview.phases.iter_mut().zip(job.info().phases) {
-        phase.expected = Some(remote.spec().time_for(info.operation, phase.steps, ROUND_TRIP));
-        phase.rate = remote.spec().rate_of(info.operation);
+        let spec = remote.spec();
+        phase.expected = Some(spec.time_for(info.operation, phase.steps, ROUND_TRIP));
+        // What fits into one window is not held up by its rate.
+        let held_up = !spec.time_for(info.operation, phase.steps, Duration::ZERO).is_zero();
+        phase.rate = spec.rate_of(info.operation).filter(|_| held_up);
     }
 }
 

@@ -90,6 +90,8 @@ pub struct Progress {
     /// Steps of each phase that this session has to settle. The last steps of one phase wait for
     /// their quota while the first of the next are on their way, so phases overlap.
     to_do: Vec<u64>,
+    /// What kept the listing up last; told once, since nothing else moves meanwhile.
+    trouble: String,
 }
 
 impl Progress {
@@ -106,6 +108,7 @@ impl Progress {
             open: 0,
             current: None,
             to_do: Vec::new(),
+            trouble: String::new(),
         }
     }
 
@@ -137,6 +140,10 @@ impl Progress {
             }
             Event::Page { phase, seen, selected, .. } => {
                 self.page(stamped.at, phase, *seen, *selected)
+            }
+            Event::Retrying { message, .. } if !self.running && self.trouble != *message => {
+                self.trouble.clone_from(message);
+                vec![Told::new(Tone::Warn, format!("trying again: {message}"))]
             }
             Event::Stopping { .. } => {
                 self.stopping = true;

@@ -59,7 +59,7 @@ fn the_preview_of_a_small_plan_is_this() {
            2. Sakura Logistics & Sons (org_ID) 2005-12-12T08:55:12.851Z
 
         Expected time:
-          2 organizations: about 100ms at 0.67/s
+          2 organizations: about 100ms
 
         ! warning: WorkOS deletes for good, and sends a webhook to your systems for every deletion
     "#]]

@@ -403,7 +403,9 @@ impl Ended {
 
     /// The error as it stands on stderr, from its first word on, without what changes.
     pub fn error(&self) -> String {
-        let start = self.err.find("error: ").unwrap_or_else(|| panic!("no error: {}", self.err));
+        let starts = |text: &str| text.starts_with("error: ").then_some(0);
+        let start = starts(&self.err).or_else(|| Some(self.err.find("\nerror: ")? + 1));
+        let start = start.unwrap_or_else(|| panic!("no error: {}", self.err));
         folded(&redacted(&self.err[start..]))
     }
 

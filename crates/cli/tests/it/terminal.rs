@@ -173,15 +173,16 @@ fn the_dashboard_takes_keys_and_gives_the_terminal_back() {
 
 #[test]
 fn a_terminal_that_is_closed_stops_the_run_resumable() {
-    let (home, remote) = (Home::new(), users(200, &["--latency", "20ms"]));
-    let words = format!("{DAY} --yes --concurrency 5");
+    // At two at a time the run takes 30 s, so that it can't end before the terminal is closed.
+    let (home, remote) = (Home::new(), users(300, &["--latency", "200ms"]));
+    let words = format!("{DAY} --yes --concurrency 2");
     let Some(terminal) = Terminal::open(&home, &remote, &words, true) else { return };
     remote.wait_for_deletes(10);
     terminal.running.signal("KILL");
     drop(terminal);
     let runs = || home.windlass(&["runs"]).run().code(0).out;
     wait_until("the end of the run", || runs().contains("stopped, resumable"));
-    assert!(remote.deletes() < 200);
+    assert!(remote.deletes() < 300);
     home.at(&remote, &["resume"]).run().code(0);
-    assert_eq!((remote.deletes(), remote.deleted().len()), (200, 200));
+    assert_eq!((remote.deletes(), remote.deleted().len()), (300, 300));
 }

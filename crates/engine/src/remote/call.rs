@@ -185,7 +185,10 @@ impl Remote {
             format!("no good answer from {} for {deadline:?}; the last: {last}", self.spec.name);
         let mut away = Failure::new(Kind::Away, message);
         away.status = last.status;
-        away.with_hint("check the remote's status page and the network, then resume the run")
+        let hint = last.hint.clone();
+        away.with_hint(hint.unwrap_or_else(|| {
+            "check the remote's status page and the network, then resume the run".to_owned()
+        }))
     }
 }
 
