@@ -26,7 +26,8 @@ impl Machine {
         Self {
             date: ask("date", &["-u", "+%Y-%m-%d"]),
             commit: ask("git", &["rev-parse", "--short", "HEAD"]),
-            kernel: ask("uname", &["-sr"]),
+            // What follows the version's numbers is a name that says nothing to others.
+            kernel: ask("uname", &["-sr"]).split('-').next().unwrap_or_default().to_owned(),
         }
     }
 
