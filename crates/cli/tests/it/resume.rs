@@ -42,6 +42,19 @@ fn resumed(home: &Home, remote: &Remote, users: usize, repeated_max: usize) {
 }
 
 #[test]
+fn a_run_under_nohup_outlives_its_terminal() {
+    let (home, remote) = (Home::new(), users(150, &["--latency", "100ms"]));
+    let mut command = Command::new("nohup");
+    command.arg(env!("CARGO_BIN_EXE_windlass")).args(DAY);
+    let program = home.program(command).env("WORKOS_BASE_URL", &remote.url);
+    let running = program.env("WORKOS_API_KEY", KEY).spawn();
+    remote.wait_for_deletes(20);
+    running.signal("HUP");
+    running.wait().code(0);
+    assert_eq!(remote.deleted().len(), 150);
+}
+
+#[test]
 fn one_interrupt_lets_the_wire_drain() {
     for name in ["INT", "TERM", "HUP"] {
         let (home, remote) = (Home::new(), users(150, &["--latency", "100ms"]));

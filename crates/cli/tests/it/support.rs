@@ -172,6 +172,19 @@ impl Remote {
     }
 }
 
+/// A command that heeds SIGHUP although these tests may run where it is ignored, such as under
+/// `nohup`: what is ignored is handed down.
+pub fn heedful(program: &str) -> Command {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::trim);
+    if ignored.is_none_or(|mask| u64::from_str_radix(mask, 16).unwrap() & 1 == 0) {
+        return Command::new(program);
+    }
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP", program]);
+    command
+}
+
 /// Waits until something holds.
 pub fn wait_until(what: &str, holds: impl FnMut() -> bool) {
     wait_within(PATIENCE, what, holds);
@@ -222,7 +235,7 @@ impl Home {
 
     /// A command line of the program without a remote.
     pub fn windlass(&self, words: &[&str]) -> Program {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+        let mut command = heedful(env!("CARGO_BIN_EXE_windlass"));
         command.args(words);
         let mut program = self.program(command);
         program.line = [&["windlass"], words].concat().iter().map(ToString::to_string).collect();

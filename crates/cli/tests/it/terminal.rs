@@ -1,9 +1,9 @@
 //! The program on a terminal of its own, made by `script` of util-linux: the progress line, the
 //! question, the full screen with its keys, and the terminal as it is left.
 
-use crate::support::{Home, Remote, Running, is_installed, skipped, wait_until};
+use crate::support::{Home, Remote, Running, heedful, is_installed, skipped, wait_until};
 use std::io::Write;
-use std::process::{ChildStdin, Command};
+use std::process::ChildStdin;
 
 const DAY: &str = "workos delete 2005-12-17 --users-only --quota unlimited";
 /// Clears the progress line.
@@ -28,7 +28,7 @@ impl Terminal {
         let line = format!(
             "stty cols 100 rows 30; '{program}' {words}; echo \"code=$?\"; stty -a; echo over"
         );
-        let mut command = Command::new("script");
+        let mut command = heedful("script");
         command.args(["-qec", &line, "/dev/null"]);
         let mut program = home
             .program(command)
