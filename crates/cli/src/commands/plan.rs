@@ -125,15 +125,8 @@ async fn make(
         () = signals::forward(wires.speak.clone()) => unreachable!("signals are awaited for ever"),
     };
     drop(reporters);
-    header.inspect_err(|_| discard_partial(path))?;
+    header?;
     Ok(Plan::open(path)?)
-}
-
-/// A listing that failed leaves nothing behind.
-fn discard_partial(path: &std::path::Path) {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".partial");
-    let _ = std::fs::remove_file(path.with_file_name(name));
 }
 
 /// The ceiling is checked before the first deletion is sent.

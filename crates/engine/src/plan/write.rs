@@ -181,8 +181,18 @@ impl PlanWriter {
     /// When the file can't be written.
     pub fn finish(mut self) -> Result<Header, PlanError> {
         self.header.digest = digest(&self.header, self.body.clone());
-        self.seal().map_err(|source| PlanError::Io { path: self.path.clone(), source })?;
+        if let Err(source) = self.seal() {
+            let path = self.path.clone();
+            self.discard();
+            return Err(PlanError::Io { path, source });
+        }
         Ok(self.header)
+    }
+
+    /// Gives a listing up that failed: nothing of it stays on disk.
+    pub fn discard(self) {
+        // What can't be removed is no plan either, and the next listing takes its place.
+        let _ = std::fs::remove_file(&self.partial);
     }
 
     fn seal(&mut self) -> io::Result<()> {

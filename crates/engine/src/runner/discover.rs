@@ -41,7 +41,10 @@ pub async fn discover(
     let mut watcher = Watcher { context, tally: Tally::new(plan.header()), reporters };
     let listed = watcher.watch(job, job.discover(context, &mut plan), signals, orders).await;
     watcher.draw(job);
-    listed?;
+    if let Err(error) = listed {
+        plan.discard();
+        return Err(error);
+    }
     Ok(plan.finish()?)
 }
 

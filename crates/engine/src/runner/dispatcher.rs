@@ -265,7 +265,7 @@ impl Dispatcher {
         } else if let Err(error) = self.journal.sync() {
             self.journal_lost(&error);
         }
-        !matches!(self.ending, Some(Ending::JournalLost(_)))
+        !self.journal_is_lost()
     }
 
     fn joined(&mut self, joined: Result<Carried, JoinError>, batcher: &mut Batcher) {

@@ -43,12 +43,6 @@ impl Stop {
         *self.level.borrow() >= Level::Draining
     }
 
-    /// Whether what is on the wire is to be dropped.
-    #[must_use]
-    pub fn is_aborting(&self) -> bool {
-        *self.level.borrow() >= Level::Aborting
-    }
-
     /// Returns when nothing more may be started.
     pub async fn draining(&self) {
         self.reached(Level::Draining).await;

@@ -45,24 +45,32 @@ impl<'a> Chart<'a> {
     }
 
     pub(super) fn line(
-        mut self,
+        self,
         name: &'static str,
         class: &'static str,
         value: impl Fn(&Point) -> Option<f64>,
     ) -> Self {
-        let values = self.points.iter().map(value).collect();
-        self.curves.push(Curve { name, class, filled: false, values });
-        self
+        self.with_curve(name, class, false, value)
     }
 
     pub(super) fn area(
-        mut self,
+        self,
         name: &'static str,
         class: &'static str,
         value: impl Fn(&Point) -> Option<f64>,
     ) -> Self {
+        self.with_curve(name, class, true, value)
+    }
+
+    fn with_curve(
+        mut self,
+        name: &'static str,
+        class: &'static str,
+        filled: bool,
+        value: impl Fn(&Point) -> Option<f64>,
+    ) -> Self {
         let values = self.points.iter().map(value).collect();
-        self.curves.push(Curve { name, class, filled: true, values });
+        self.curves.push(Curve { name, class, filled, values });
         self
     }
 
