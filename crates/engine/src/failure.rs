@@ -20,6 +20,9 @@ pub enum Kind {
     Conflict,
     /// The remote will not do this for this object: 400, 409, 422.
     Rejected,
+    /// The request carried more than the remote takes, or answers in time: 413, 524. A batch is
+    /// halved and sent again; a single step fails.
+    TooLarge,
     /// The remote forbids this one request: 403. Repeated, it means the credentials.
     Forbidden,
     /// The credentials are not accepted: 401.
@@ -86,7 +89,11 @@ impl Kind {
         match self {
             Self::Throttled => Verdict { retry: true, pushes_back: true, ..NOTHING },
             Self::Unavailable | Self::TimedOut => TROUBLE,
-            Self::Absent | Self::Rejected | Self::Conflict | Self::Cancelled => NOTHING,
+            Self::Absent
+            | Self::Rejected
+            | Self::TooLarge
+            | Self::Conflict
+            | Self::Cancelled => NOTHING,
             Self::Forbidden => Verdict { ends_run: EndsRun::After(FORBIDDEN_IN_A_ROW), ..NOTHING },
             Self::Malformed => Verdict {
                 retry: true,
@@ -110,6 +117,7 @@ impl Kind {
             Self::Absent => "not found",
             Self::Conflict => "conflict",
             Self::Rejected => "refused by the remote",
+            Self::TooLarge => "too large for the remote",
             Self::Forbidden => "forbidden",
             Self::Denied => "credentials refused",
             Self::Away => "remote unavailable past the deadline",

@@ -31,11 +31,7 @@ const DELETE_USER: usize = 3;
 /// does not count against the deletions' window is an assumption: the documentation names the
 /// window after Delete Organization.
 fn operations() -> Vec<OperationSpec> {
-    let operation = |name, windows: &[usize]| OperationSpec {
-        name,
-        windows: windows.to_vec(),
-        idempotent: true,
-    };
+    let operation = OperationSpec::new;
     let [organization_delete, user_write, user_read, everything] = [0, 1, 2, 3];
     vec![
         operation("list organizations", &[everything]),

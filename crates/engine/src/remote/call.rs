@@ -102,6 +102,25 @@ impl Remote {
         context: &Context,
         operation: usize,
         in_doubt: bool,
+        attempt: A,
+    ) -> Result<Answer<T>, Failure>
+    where
+        A: FnMut(Attempt) -> F,
+        F: Future<Output = Result<T, Failure>>,
+    {
+        self.call_with(context, operation, 1, in_doubt, attempt).await
+    }
+
+    /// The same for a request that carries so many items, which some windows count.
+    ///
+    /// # Errors
+    /// As [`Remote::call`]; [`Kind::TooLarge`] when a batch got no answer in time.
+    pub async fn call_with<T, A, F>(
+        &self,
+        context: &Context,
+        operation: usize,
+        items: u32,
+        in_doubt: bool,
         mut attempt: A,
     ) -> Result<Answer<T>, Failure>
     where
@@ -111,7 +130,7 @@ impl Remote {
         let _asking = self.gate.asking();
         let mut tries = Tries { sent: 0, spent: 0, in_doubt };
         loop {
-            let permit = match self.gate.admit(operation, &context.stop).await {
+            let permit = match self.gate.admit(operation, items, &context.stop).await {
                 Ok(permit) => permit,
                 Err(stopped) => return Err(tries.marked(stopped)),
             };
@@ -137,6 +156,9 @@ impl Remote {
             };
             tries.in_doubt |= failure.may_have_happened;
             let after = permit.failed(&failure, latency, tries.spent, &self.patience);
+            if self.is_too_much(operation, items, &failure) {
+                return Err(tries.marked(Failure { kind: Kind::TooLarge, ..failure }));
+            }
             tries.spent += u32::from(failure.kind.verdict().spends_budget);
             let until = self.go_on(context, operation, &tries, failure, after).await?;
             tokio::select! {
@@ -177,6 +199,12 @@ impl Remote {
         };
         context.signal(event).await;
         Ok(until)
+    }
+
+    /// Whether a batch of this size was too much to be answered in time.
+    fn is_too_much(&self, operation: usize, items: u32, failure: &Failure) -> bool {
+        let above = self.gate.operation(operation).halves_above;
+        failure.kind == Kind::TimedOut && items > above
     }
 
     fn away(&self, last: &Failure) -> Failure {

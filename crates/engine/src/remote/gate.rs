@@ -122,7 +122,12 @@ impl State {
     }
 
     /// Asks every policy; the first that refuses is the reason.
-    fn check(&mut self, now: Moment, operation: &OperationSpec) -> Result<(), Refusal> {
+    fn check(
+        &mut self,
+        now: Moment,
+        operation: &OperationSpec,
+        items: u32,
+    ) -> Result<(), Refusal> {
         if self.paused {
             return Err((Waiting::Paused, None));
         }
@@ -133,9 +138,9 @@ impl State {
             return Err((Waiting::Concurrency, None));
         }
         admitted(self.told.check(now, 1), || Waiting::Told)?;
-        for &index in &operation.windows {
+        for (index, cost) in operation.costs(items) {
             if let Some(Some(named)) = self.windows.get_mut(index) {
-                let answer = named.window.check(now, 1);
+                let answer = named.window.check(now, cost);
                 admitted(answer, || Waiting::Quota(named.name.clone()))?;
             }
         }
@@ -145,22 +150,27 @@ impl State {
         admitted(self.breaker.check(now), || Waiting::Breaker)
     }
 
-    fn take(&mut self, now: Moment, operation: &OperationSpec) {
-        self.for_windows(operation, |window| window.take(now, 1));
+    fn take(&mut self, now: Moment, operation: &OperationSpec, items: u32) {
+        self.for_windows(operation, items, |window, cost| window.take(now, cost));
         self.told.take(now, 1);
         self.concurrency.started(now);
         self.breaker.started(now);
         self.waiting = None;
     }
 
-    fn for_windows(&mut self, operation: &OperationSpec, mut act: impl FnMut(&mut Window)) {
-        for &index in &operation.windows {
+    fn for_windows(
+        &mut self,
+        operation: &OperationSpec,
+        items: u32,
+        mut act: impl FnMut(&mut Window, u32),
+    ) {
+        for (index, cost) in operation.costs(items) {
             if let Some(Some(named)) = self.windows.get_mut(index) {
-                act(&mut named.window);
+                act(&mut named.window, cost);
             }
         }
         if let Some(ceiling) = &mut self.ceiling {
-            act(ceiling);
+            act(ceiling, 1);
         }
     }
 
@@ -169,7 +179,7 @@ impl State {
     /// Slowing them all would let a window of a minute, which recovers six times more slowly than
     /// one of ten seconds, sink to a tenth over refusals that were never about it.
     fn fullest(&mut self, now: Moment, operation: &OperationSpec) -> Option<&mut Window> {
-        let mine = |index: &usize| operation.windows.contains(index);
+        let mine = |index: &usize| operation.costs(1).any(|(mine, _)| mine == *index);
         let windows = self.windows.iter_mut().enumerate().filter(|(index, _)| mine(index));
         let windows = windows.filter_map(|(_, named)| Some(&mut named.as_mut()?.window));
         let windows = windows.chain(self.ceiling.as_mut());
@@ -178,7 +188,7 @@ impl State {
 
     /// How long until the shortest of these windows has forgotten all our requests.
     fn rest_of_window(&mut self, operation: &OperationSpec) -> Duration {
-        let spans = operation.windows.iter().filter_map(|&index| {
+        let spans = operation.costs(1).filter_map(|(index, _)| {
             self.windows.get(index).and_then(Option::as_ref).map(|named| named.quota.span)
         });
         spans.min().unwrap_or(Duration::from_secs(1))
@@ -254,7 +264,12 @@ impl Gate {
     ///
     /// # Errors
     /// When a stop is asked for first.
-    pub(super) async fn admit(&self, operation: usize, stop: &Stop) -> Result<Permit<'_>, Failure> {
+    pub(super) async fn admit(
+        &self,
+        operation: usize,
+        items: u32,
+        stop: &Stop,
+    ) -> Result<Permit<'_>, Failure> {
         let turnstile = self.turnstiles.get(operation).expect("the operation is in the spec");
         let _turn = tokio::select! {
             biased;
@@ -268,7 +283,7 @@ impl Gate {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let until = match self.try_admit(operation) {
+            let until = match self.try_admit(operation, items) {
                 Ok(permit) => return Ok(permit),
                 Err(until) => until.unwrap_or(Moment::NEVER),
             };
@@ -280,14 +295,14 @@ impl Gate {
         }
     }
 
-    fn try_admit(&self, operation: usize) -> Result<Permit<'_>, Option<Moment>> {
+    fn try_admit(&self, operation: usize, items: u32) -> Result<Permit<'_>, Option<Moment>> {
         let now = self.clock.now();
         let spec = self.operation(operation);
         let mut state = self.state();
-        match state.check(now, spec) {
+        match state.check(now, spec, items) {
             Ok(()) => {
-                state.take(now, spec);
-                Ok(Permit { gate: self, operation, open: true })
+                state.take(now, spec, items);
+                Ok(Permit { gate: self, operation, items, open: true })
             }
             Err((waiting, until)) => {
                 state.waiting = Some((waiting, until));
@@ -311,7 +326,7 @@ impl Gate {
     pub fn recall(&self, operation: usize, answered_ago: Duration, requests: u32) {
         let now = self.clock.now();
         let operation = self.operation(operation);
-        self.state().for_windows(operation, |window| {
+        self.state().for_windows(operation, 1, |window, _| {
             let left = window.quota().span.saturating_sub(answered_ago);
             window.recall(now, now + left, requests);
         });
@@ -322,7 +337,7 @@ impl Gate {
     pub fn told_quota(&self, operation: usize, quota: Quota) {
         let operation = self.operation(operation);
         let mut state = self.state();
-        for &index in &operation.windows {
+        for (index, _) in operation.costs(1) {
             if let Some(Some(named)) = state.windows.get_mut(index)
                 && named.quota.span == quota.span
                 && quota.limit < named.quota.limit
@@ -395,6 +410,7 @@ impl Drop for Asking<'_> {
 pub(super) struct Permit<'a> {
     gate: &'a Gate,
     operation: usize,
+    items: u32,
     open: bool,
 }
 
@@ -455,7 +471,7 @@ impl Permit<'_> {
         let now = self.gate.clock.now();
         let mut state = self.gate.state();
         let operation = self.gate.operation(self.operation);
-        state.for_windows(operation, |window| window.answered(now, 1));
+        state.for_windows(operation, self.items, |window, cost| window.answered(now, cost));
         state.concurrency.finished(now, Finish { latency, kind });
         match state.told_answers.checked_sub(1) {
             Some(left) => state.told_answers = left,

@@ -29,10 +29,35 @@ pub struct WindowSpec {
 pub struct OperationSpec {
     /// Its name, such as `delete user`.
     pub name: &'static str,
-    /// The windows that each of its attempts pays, as indices into [`Spec::windows`].
+    /// The windows that each of its attempts pays once, as indices into [`Spec::windows`].
     pub windows: Vec<usize>,
+    /// The windows that each of its attempts pays once for each item that it carries.
+    pub item_windows: Vec<usize>,
     /// Whether it may be sent again when its answer was lost.
     pub idempotent: bool,
+    /// With more items than this, an attempt without an answer in time is taken for too large a
+    /// batch and handed back to be halved, where another of the same size would be lost as well.
+    pub halves_above: u32,
+}
+
+impl OperationSpec {
+    /// An operation that may be repeated, and whose attempts pay these windows once.
+    #[must_use]
+    pub fn new(name: &'static str, windows: &[usize]) -> Self {
+        Self {
+            name,
+            windows: windows.to_vec(),
+            item_windows: Vec::new(),
+            idempotent: true,
+            halves_above: u32::MAX,
+        }
+    }
+
+    /// What an attempt with so many items pays: windows with the permits.
+    pub(crate) fn costs(&self, items: u32) -> impl Iterator<Item = (usize, u32)> {
+        let once = self.windows.iter().map(|&index| (index, 1));
+        once.chain(self.item_windows.iter().map(move |&index| (index, items)))
+    }
 }
 
 /// How the number of requests on the wire is bounded.

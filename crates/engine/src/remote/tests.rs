@@ -42,8 +42,8 @@ fn spec(windows: &[&str]) -> Spec {
         name: "test",
         windows: windows.iter().map(window).collect(),
         operations: vec![
-            OperationSpec { name: "send", windows: all.clone(), idempotent: true },
-            OperationSpec { name: "insert", windows: all, idempotent: false },
+            OperationSpec::new("send", &all),
+            OperationSpec { idempotent: false, ..OperationSpec::new("insert", &all) },
         ],
         concurrency: ConcurrencySpec::Fixed(1000),
         rate: None,

@@ -70,7 +70,7 @@ fn spec() -> Spec {
     Spec {
         name: "test",
         windows: vec![WindowSpec { name: "all".into(), quota: Some(quota) }],
-        operations: vec![OperationSpec { name: "send", windows: vec![0], idempotent: true }],
+        operations: vec![OperationSpec::new("send", &[0])],
         concurrency: ConcurrencySpec::Fixed(64),
         rate: None,
         smooth: false,

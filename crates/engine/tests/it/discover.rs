@@ -82,7 +82,7 @@ fn spec() -> Spec {
     Spec {
         name: "list",
         windows: Vec::new(),
-        operations: vec![OperationSpec { name: "page", windows: Vec::new(), idempotent: true }],
+        operations: vec![OperationSpec::new("page", &[])],
         concurrency: ConcurrencySpec::Fixed(1),
         rate: None,
         smooth: false,

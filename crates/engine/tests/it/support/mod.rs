@@ -336,7 +336,7 @@ impl Run {
 }
 
 fn spec(change: Change) -> Spec {
-    let operation = |name, idempotent| OperationSpec { name, windows: Vec::new(), idempotent };
+    let operation = |name, idempotent| OperationSpec { idempotent, ..OperationSpec::new(name, &[]) };
     Spec {
         name: "memory",
         windows: Vec::new(),
