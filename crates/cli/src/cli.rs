@@ -2,10 +2,11 @@
 //! of them share.
 
 use crate::settings::Flags;
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, Command};
 use clap_complete::Shell;
 use std::path::PathBuf;
-use windlass_connectors::CONNECTORS;
+use windlass_connectors::{CONNECTORS, Connector, OperationKind, find_operation};
 
 /// How a remote may be used; the same for every system.
 #[derive(Clone, Debug, Default, Args)]
@@ -17,6 +18,10 @@ pub struct LimitArgs {
     /// Override a window of the quota: WINDOW=50/60s, WINDOW=unlimited, or unlimited for all
     #[arg(long, value_name = "WINDOW=QUOTA", help_heading = "Limits")]
     quota: Vec<String>,
+
+    /// The share of every window that is left to the account's other users, such as 5%
+    #[arg(long, value_name = "N%", help_heading = "Limits")]
+    reserve: Option<String>,
 
     /// A ceiling in requests a second [env: MAX_REQUESTS_PER_SECOND]
     #[arg(long, value_name = "N", help_heading = "Limits")]
@@ -54,33 +59,96 @@ pub struct ShowArgs {
     #[arg(long, help_heading = "Display")]
     pub dashboard: bool,
 
+    #[command(flatten)]
+    pub watch: WatchArgs,
+}
+
+/// How anything that talks to a remote is shown.
+#[derive(Clone, Debug, Default, Args)]
+pub struct WatchArgs {
     /// Show every page, rate-limit hit, retry and answer with its request id
     #[arg(long, help_heading = "Display")]
     pub debug: bool,
 
-    /// Show nothing but the summary
+    /// Show nothing but results and trouble
     #[arg(long, short, help_heading = "Display")]
     pub quiet: bool,
+}
+
+/// What is done with a plan.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PlanArgs {
+    /// Show what would be done, keep the plan, change nothing
+    #[arg(long, short = 'n', conflicts_with = "resume", help_heading = "Safety")]
+    dry_run: bool,
+
+    /// Write the plan to this file and change nothing; `windlass apply FILE` carries it out
+    #[arg(long, value_name = "FILE", conflicts_with = "resume", help_heading = "Safety")]
+    plan_out: Option<PathBuf>,
 }
 
 /// What guards a destructive run.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SafetyArgs {
-    /// Show what would be done, keep the plan, change nothing
-    #[arg(long, short = 'n', help_heading = "Safety")]
-    pub dry_run: bool,
-
-    /// Write the plan to this file and change nothing; `windlass apply FILE` carries it out
-    #[arg(long, value_name = "FILE", help_heading = "Safety")]
-    pub plan_out: Option<PathBuf>,
+    #[command(flatten)]
+    plan: PlanArgs,
 
     /// Refuse when the plan has more than this: a number, or a share of what was listed (10%)
     #[arg(long, value_name = "N|N%", help_heading = "Safety")]
-    pub max_delete: Option<String>,
+    max_delete: Option<String>,
 
     /// Do not ask; for automation
-    #[arg(long, short, help_heading = "Safety")]
+    #[arg(long, short, visible_alias = "force", help_heading = "Safety")]
+    yes: bool,
+}
+
+/// How an interrupted run is taken up again by the command that began it.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ResumeFlag {
+    /// Go on with the newest unfinished run of this very command
+    #[arg(long, help_heading = "Safety")]
+    resume: bool,
+}
+
+/// What a command line says about how its operation is carried out.
+#[derive(Clone, Debug)]
+pub struct Choices {
+    /// What kind of operation it is.
+    pub kind: OperationKind,
+    /// Show the plan and change nothing.
+    pub dry_run: bool,
+    /// Write the plan to this file and change nothing.
+    pub plan_out: Option<PathBuf>,
+    /// Do not ask.
     pub yes: bool,
+    /// Go on with a run instead of beginning one.
+    pub resume: bool,
+}
+
+impl Choices {
+    /// What the arguments of an operation say; it may have none of them.
+    #[must_use]
+    pub fn of(kind: OperationKind, matches: &ArgMatches) -> Self {
+        Self {
+            kind,
+            dry_run: flag(matches, "dry_run"),
+            plan_out: matches.try_get_one("plan_out").ok().flatten().cloned(),
+            yes: flag(matches, "yes"),
+            resume: flag(matches, "resume"),
+        }
+    }
+
+    /// Whether the plan is all that is wanted.
+    #[must_use]
+    pub fn only_plans(&self) -> bool {
+        self.dry_run || self.plan_out.is_some()
+    }
+
+    /// Whether a person has to say yes before anything is changed.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        self.kind == OperationKind::Destroy && !self.yes
+    }
 }
 
 /// What guards the application of a plan.
@@ -98,7 +166,7 @@ pub struct ApplyArgs {
     pub max_delete: Option<String>,
 
     /// Do not ask; for automation
-    #[arg(long, short, help_heading = "Safety")]
+    #[arg(long, short, visible_alias = "force", help_heading = "Safety")]
     pub yes: bool,
 }
 
@@ -117,74 +185,80 @@ pub struct ResumeArgs {
     pub new_key: bool,
 }
 
-/// Flags of a system as settings, with the name of the flag.
-pub fn limit_flags(system: &str, matches: &ArgMatches) -> Flags {
-    if !has(matches, "profile") {
-        return Flags::new();
+impl ResumeArgs {
+    /// What a command line says; `--resume` of another command says none of it.
+    #[must_use]
+    pub fn of(matches: &ArgMatches) -> Self {
+        Self {
+            run: matches.try_get_one("run").ok().flatten().cloned(),
+            retry_failed: flag(matches, "retry_failed"),
+            new_key: flag(matches, "new_key"),
+        }
     }
-    let Ok(args) = LimitArgs::from_arg_matches(matches) else { return Flags::new() };
-    let smooth = args.smooth.then(|| "true".to_owned());
-    let singles = [
-        ("profile", args.profile),
-        ("max-requests-per-second", args.max_requests_per_second),
-        ("concurrency", args.concurrency),
-        ("smooth", smooth),
-        ("timeout", args.timeout),
-        ("retries", args.retries),
-        ("deadline", args.deadline),
-        ("base-url", args.base_url),
-        ("max-delete", optional(matches, "max_delete")),
-        ("max-age", optional(matches, "max_age")),
-    ];
-    let mut flags: Flags = singles
-        .into_iter()
-        .filter_map(|(name, text)| Some((format!("{system}.{name}"), name, vec![text?])))
-        .collect();
-    if !args.quota.is_empty() {
-        flags.push((format!("{system}.quota"), "quota", args.quota));
+}
+
+/// The arguments of one text that are settings of a system.
+const SETTINGS: &[(&str, &str)] = &[
+    ("profile", "profile"),
+    ("reserve", "reserve"),
+    ("max_requests_per_second", "max-requests-per-second"),
+    ("concurrency", "concurrency"),
+    ("timeout", "timeout"),
+    ("retries", "retries"),
+    ("deadline", "deadline"),
+    ("base_url", "base-url"),
+    ("max_delete", "max-delete"),
+    ("max_age", "max-age"),
+];
+
+/// Flags of a system as settings, with the name of the flag: those of every system, and those
+/// that the system's own arguments share their names with.
+pub fn system_flags(connector: &Connector, matches: &ArgMatches) -> Flags {
+    let system = connector.name;
+    let key = |name: &'static str, texts: Vec<String>| (format!("{system}.{name}"), name, texts);
+    let common = SETTINGS.iter().filter_map(|(id, name)| Some(key(name, said(matches, id)?)));
+    let own = connector.settings.iter();
+    let own =
+        own.filter_map(|own| Some(key(own.name, said(matches, &own.name.replace('-', "_"))?)));
+    let mut flags: Flags = common.chain(own).collect();
+    if flag(matches, "smooth") {
+        flags.push(key("smooth", vec!["true".to_owned()]));
     }
+    flags.extend(said(matches, "quota").map(|texts| key("quota", texts)));
     flags
 }
 
 /// How a run is to be shown; a command that runs nothing has no such flags.
 pub fn show_args(matches: &ArgMatches) -> ShowArgs {
-    let args = has(matches, "dashboard").then(|| ShowArgs::from_arg_matches(matches).ok());
-    args.flatten().unwrap_or_default()
+    ShowArgs {
+        dashboard: flag(matches, "dashboard"),
+        watch: WatchArgs { debug: flag(matches, "debug"), quiet: flag(matches, "quiet") },
+    }
 }
 
-/// Whether a command has an argument at all; clap takes asking for one that it does not have as a
-/// mistake.
-fn has(matches: &ArgMatches, id: &str) -> bool {
-    matches.try_contains_id(id).is_ok()
+/// Whether a flag is given. A command that has no such flag, or another thing of this name, does
+/// not have it.
+fn flag(matches: &ArgMatches, id: &str) -> bool {
+    matches.try_get_one::<bool>(id).ok().flatten().copied().unwrap_or_default()
+}
+
+/// The texts that an argument has on the command line, if it is there at all.
+fn said(matches: &ArgMatches, id: &str) -> Option<Vec<String>> {
+    let texts: Vec<String> = matches.try_get_many(id).ok().flatten()?.cloned().collect();
+    let is_said = matches.value_source(id) == Some(ValueSource::CommandLine);
+    is_said.then_some(texts)
 }
 
 /// The global flags as settings.
 pub fn program_flags(matches: &ArgMatches) -> Flags {
     let names = [("output", "output"), ("state_dir", "state-dir")];
-    let flag = |(id, name): (&str, &'static str)| {
-        Some((name.to_owned(), name, vec![optional(matches, id)?]))
-    };
+    let flag = |(id, name): (&str, &'static str)| Some((name.to_owned(), name, said(matches, id)?));
     names.into_iter().filter_map(flag).collect()
-}
-
-fn optional(matches: &ArgMatches, id: &str) -> Option<String> {
-    matches.try_get_one::<String>(id).ok().flatten().cloned()
 }
 
 /// The whole command line.
 pub fn command() -> Command {
-    let systems = CONNECTORS.iter().map(|connector| {
-        let mut command =
-            (connector.command)().subcommand_required(true).arg_required_else_help(true);
-        let names: Vec<String> =
-            command.get_subcommands().map(|operation| operation.get_name().to_owned()).collect();
-        for name in names {
-            command = command.mut_subcommand(name, |operation| {
-                shown(with::<LimitArgs>(with::<SafetyArgs>(operation)))
-            });
-        }
-        command
-    });
+    let systems = CONNECTORS.iter().flat_map(|connector| (connector.commands)());
     Command::new("windlass")
         .version(env!("CARGO_PKG_VERSION"))
         .about(
@@ -196,7 +270,7 @@ pub fn command() -> Command {
         .arg_required_else_help(true)
         .arg(global("output", "output", "text|json", "Text for people, or one JSON line an event"))
         .arg(global("state_dir", "state-dir", "DIR", STATE_DIR_HELP))
-        .subcommands(systems)
+        .subcommands(systems.map(|command| dressed(command, &[])))
         .subcommand(apply())
         .subcommand(resume())
         .subcommand(Command::new("runs").about("List the runs that are kept"))
@@ -211,7 +285,10 @@ pub fn command() -> Command {
                 .about("Settings")
                 .subcommand_required(true)
                 .arg_required_else_help(true)
-                .subcommand(Command::new("show").about("Every setting with its value and origin")),
+                .subcommand(Command::new("show").about("Every setting with its value and origin"))
+                .subcommand(
+                    Command::new("variables").about("The environment variables that set something"),
+                ),
         )
         .subcommand(
             Command::new("completions")
@@ -230,27 +307,63 @@ fn global(id: &'static str, long: &'static str, value: &'static str, help: &'sta
     Arg::new(id).long(long).value_name(value).help(help).global(true).help_heading("Global")
 }
 
+/// A command of a system, with the arguments that its kind of operation shares with others, down
+/// to its last subcommands.
+fn dressed(command: Command, above: &[&str]) -> Command {
+    let name = command.get_name().to_owned();
+    let path = [above, &[&name]].concat();
+    let inner: Vec<String> =
+        command.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
+    let mut command = match find_operation(&path) {
+        Some((_, operation)) => operated(command, operation.kind, operation.remote),
+        None => command.subcommand_required(true).arg_required_else_help(true),
+    };
+    for name in inner {
+        command = command.mut_subcommand(name, |inner| dressed(inner, &path));
+    }
+    command
+}
+
+fn operated(command: Command, kind: OperationKind, remote: bool) -> Command {
+    let command = match kind {
+        OperationKind::Destroy => with::<ResumeFlag>(with::<SafetyArgs>(command)),
+        OperationKind::Write => with::<ResumeFlag>(with::<PlanArgs>(command)),
+        OperationKind::Stream => with::<ResumeFlag>(command),
+        OperationKind::Query => command,
+    };
+    let command = if remote { with::<LimitArgs>(command) } else { command };
+    match kind {
+        OperationKind::Query => with::<WatchArgs>(command),
+        _ => shown(command),
+    }
+}
+
 fn shown(command: Command) -> Command {
     with::<ShowArgs>(command)
 }
 
-/// Adds arguments. The words about the command stay its own: clap would take those about the
-/// arguments instead.
+/// Adds the arguments that the command does not have itself.
 fn with<A: Args>(command: Command) -> Command {
-    let about = command.get_about().cloned().unwrap_or_default();
-    A::augment_args(command).about(about)
+    joined(command, A::augment_args(Command::new("arguments")))
 }
 
-/// The guards of every connector; a flag that two of them share is there once.
-fn guarded(mut command: Command) -> Command {
-    for connector in CONNECTORS {
-        for arg in (connector.guards)().get_arguments() {
-            if !command.get_arguments().any(|known| known.get_id() == arg.get_id()) {
-                command = command.arg(arg.clone());
-            }
+fn joined(mut command: Command, arguments: Command) -> Command {
+    for argument in arguments.get_arguments() {
+        let is_same = |own: &Arg| {
+            own.get_id() == argument.get_id()
+                || (own.get_long().is_some() && own.get_long() == argument.get_long())
+        };
+        if !command.get_arguments().any(is_same) {
+            // It comes behind those that are there, not where it stood among its own.
+            command = command.arg(argument.clone().display_order(None));
         }
     }
     command
+}
+
+/// The guards of every connector; a flag that two of them share is there once.
+fn guarded(command: Command) -> Command {
+    CONNECTORS.iter().fold(command, |command, connector| joined(command, (connector.guards)()))
 }
 
 fn apply() -> Command {
@@ -320,9 +433,4 @@ fn simulators() -> Command {
 }
 
 #[cfg(test)]
-mod tests {
-    #[test]
-    fn the_command_line_is_consistent() {
-        super::command().debug_assert();
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::process::ExitCode;
-use windlass_connectors::OpenError;
+use windlass_connectors::{OpenError, QueryError};
 use windlass_engine::event::Ending;
 use windlass_engine::journal::JournalError;
 use windlass_engine::plan::PlanError;
@@ -20,9 +20,9 @@ pub enum Exit {
     Bug = 1,
     /// The arguments or settings are not understood.
     Usage = 2,
-    /// The run ended, and some steps failed.
+    /// The run ended, and some steps failed; or what was compared is not the same.
     Failed = 3,
-    /// The run stopped early and can be resumed.
+    /// The run stopped early and can be resumed; or a query was interrupted.
     Stopped = 4,
     /// It was refused for safety; nothing was changed.
     Refused = 5,
@@ -119,19 +119,46 @@ impl From<DiscoverError> for Error {
                 Self::new(Exit::Stopped, "stopped while listing; nothing was changed")
                     .hint("run the same command again")
             }
-            DiscoverError::Remote(failure) => {
-                let error = Self::new(exit_of(&failure), "the remote could not be listed");
-                let error = error.because(&failure);
-                let hint = match failure.hint {
-                    Some(hint) if failure.kind != Kind::Away => hint,
-                    // There is no run yet that could be resumed.
-                    _ => "nothing was changed; check the base URL and the network, and try again: \
-                          --debug shows every request"
-                        .to_owned(),
-                };
-                error.hint(hint)
-            }
+            DiscoverError::Remote(failure) => refused(
+                failure,
+                "the remote could not be listed",
+                "nothing was changed; check the base URL and the network, and try again: \
+                 --debug shows every request",
+            ),
         }
+    }
+}
+
+impl From<QueryError> for Error {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Usage(error) => error.into(),
+            QueryError::Output(error) => {
+                Self::new(Exit::Usage, "the answer can't be written").because(&error).hint(
+                    "check the place that standard output goes to, and the free space of the disk",
+                )
+            }
+            QueryError::Remote(failure) if failure.kind == Kind::Cancelled => {
+                Self::new(Exit::Stopped, "stopped; the answer is not whole")
+                    .hint("run the same command again")
+            }
+            QueryError::Remote(failure) => refused(
+                failure,
+                "the remote gave no answer",
+                "check the base URL and the network, and try again: --debug shows every request",
+            ),
+        }
+    }
+}
+
+/// The error of a failure before or instead of a run, of which nothing is there to be resumed:
+/// what a remote that stays away advises does not fit.
+fn refused(failure: Failure, what: &str, hint: &str) -> Error {
+    let what = if failure.kind == Kind::Output { failure.kind.words() } else { what };
+    let error = Error::new(exit_of(&failure), what).because(&failure);
+    match failure.hint {
+        Some(own) if failure.kind != Kind::Away => error.hint(own),
+        _ => error.hint(hint),
     }
 }
 
@@ -140,6 +167,7 @@ fn exit_of(failure: &Failure) -> Exit {
     match failure.kind {
         Kind::Denied | Kind::Forbidden => Exit::Denied,
         Kind::Bug => Exit::Bug,
+        Kind::Output => Exit::Usage,
         _ => Exit::Unavailable,
     }
 }
@@ -147,9 +175,13 @@ fn exit_of(failure: &Failure) -> Exit {
 /// The exit code of a run.
 #[must_use]
 pub fn of_run(tally: &Tally) -> Exit {
+    let is_unproved = tally.verified.as_ref().is_some_and(|verified| verified.left > 0);
     match &tally.ending {
         Some(Ending::Complete) if tally.counts.failed > 0 => Exit::Failed,
+        Some(Ending::Complete) if is_unproved => Exit::Failed,
         Some(Ending::Complete) => Exit::Done,
+        // The disk has room again, or it can be made: the run can be resumed.
+        Some(Ending::Fatal(failure)) if failure.kind == Kind::Output => Exit::Stopped,
         Some(Ending::Fatal(failure)) => exit_of(failure),
         Some(Ending::Stopped | Ending::Aborted | Ending::JournalLost(_)) | None => Exit::Stopped,
     }

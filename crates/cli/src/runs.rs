@@ -5,13 +5,16 @@ use crate::exit::{Error, Exit};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use windlass_engine::journal::{Disk, Journal, Recovered, replay};
-use windlass_engine::plan::{Header, Plan};
+use windlass_engine::plan::{Header, Plan, PlanWriter};
 use windlass_engine::tally::Tally;
 
 const PLAN: &str = "plan.jsonl";
 const JOURNAL: &str = "journal";
 const LOCK: &str = "lock";
+/// A listing that is at work writes to its folder, or holds its lock.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
 
 /// All runs.
 #[derive(Clone, Debug)]
@@ -25,6 +28,32 @@ pub struct RunFolder {
     /// Its name.
     pub name: String,
     folder: PathBuf,
+}
+
+/// What a session of a run applies.
+#[derive(Debug)]
+pub struct Planned {
+    /// The plan, as far as it is there.
+    pub plan: Plan,
+    /// The rest of its listing, where it is applied while it is listed.
+    pub listing: Option<PlanWriter>,
+}
+
+impl Planned {
+    /// A plan that is whole.
+    #[must_use]
+    pub fn whole(plan: Plan) -> Self {
+        Self { plan, listing: None }
+    }
+
+    /// A plan that is applied while it is listed.
+    ///
+    /// # Errors
+    /// When its file can't be written.
+    pub fn growing(mut listing: PlanWriter) -> Result<Self, Error> {
+        listing.grow()?;
+        Ok(Self { plan: listing.growing(), listing: Some(listing) })
+    }
 }
 
 /// Held while a process works on a run.
@@ -64,7 +93,7 @@ impl Runs {
         RunFolder { name: name.to_owned(), folder: self.folder.join(name) }
     }
 
-    /// Every run that has a plan, the newest first.
+    /// Every run that has a plan, or lists one while it applies it, the newest first.
     ///
     /// # Errors
     /// When the folder can't be read.
@@ -72,9 +101,25 @@ impl Runs {
         let entries = fs::read_dir(&self.folder).map_err(|error| io_error(&self.folder, &error))?;
         let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
         let mut runs: Vec<RunFolder> = names.map(|name| self.named(&name)).collect();
-        runs.retain(|run| run.plan_path().exists());
-        runs.sort_by_key(|run| std::cmp::Reverse(modified(&run.plan_path())));
+        runs.retain(|run| run.plan_path().exists() || run.is_begun());
+        runs.sort_by_key(|run| {
+            let planned = modified(&run.plan_path());
+            std::cmp::Reverse(planned.or_else(|| modified(&run.folder)))
+        });
         Ok(runs)
+    }
+
+    /// Removes the folders of listings that were killed: they hold the beginning of a plan, which
+    /// nothing can be done with. Young ones are left alone, since a listing makes its folder before
+    /// it locks it.
+    pub fn remove_abandoned(&self) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        for run in names.map(|name| self.named(&name)) {
+            if run.is_abandoned() && !run.is_running() {
+                run.discard();
+            }
+        }
     }
 
     /// The run that a person means: by its name, or by a part that only one has.
@@ -114,6 +159,25 @@ impl RunFolder {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.folder
+    }
+
+    /// What is known of its plan, whether that is whole or still grows.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn header(&self) -> Result<Header, Error> {
+        Ok(Header::read(&self.plan_path())?)
+    }
+
+    /// What is to be applied: its plan, checked, or the one whose listing was interrupted.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn planned(&self) -> Result<Planned, Error> {
+        if self.plan_path().exists() {
+            return self.plan().map(Planned::whole);
+        }
+        Planned::growing(PlanWriter::reopen(&self.plan_path())?)
     }
 
     /// Its plan, checked.
@@ -169,7 +233,7 @@ impl RunFolder {
             return Ok(Journal::open(Box::new(files), plan)?);
         }
         let files = Disk::create(&path).map_err(|error| io_error(&path, &error))?;
-        let journal = Journal::create(Box::new(files), &plan.digest);
+        let journal = Journal::create(Box::new(files), plan);
         let journal = journal.map_err(|error| io_error(&path, &error))?;
         Ok((journal, Recovered::nothing(plan)))
     }
@@ -181,11 +245,26 @@ impl RunFolder {
     pub fn tally(&self, plan: &Header) -> Result<Tally, Error> {
         let mut tally = Tally::new(plan);
         match File::open(self.folder.join(JOURNAL)) {
-            Ok(file) => replay(file, &plan.digest, |stamped| tally.take_in(stamped))?,
+            Ok(file) => replay(file, plan, |stamped| tally.take_in(stamped))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(io_error(&self.folder, &error)),
         }
         Ok(tally)
+    }
+
+    /// Whether all that is there is the beginning of a plan, untouched for [`ABANDONED_AFTER`].
+    fn is_abandoned(&self) -> bool {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return false };
+        let mut files = entries.flatten().map(|entry| entry.path());
+        let is_old = |path: &Path| {
+            let age = modified(path).and_then(|at| at.elapsed().ok());
+            age.is_some_and(|age| age >= ABANDONED_AFTER)
+        };
+        let is_rest = |path: &Path| {
+            let name = path.file_name().unwrap_or_default();
+            name == LOCK || path.extension().is_some_and(|extension| extension == "partial")
+        };
+        is_old(&self.folder) && files.all(|path| is_rest(&path) && is_old(&path))
     }
 
     /// Removes a folder that has nothing in it worth keeping.

@@ -116,8 +116,13 @@ impl FromStr for QuotaChoice {
 pub struct Limits {
     /// How much of the vendor's windows is used.
     pub profile: Profile,
-    /// A ceiling in requests a second. It also sets the share: 50 a second are 100 %.
+    /// A ceiling in requests a second. Where `full_rate` is known, it also sets the share.
     pub rate: Option<f64>,
+    /// The requests a second that are called 100 %; see
+    /// [`Connector::full_rate`](crate::Connector::full_rate).
+    pub full_rate: Option<f64>,
+    /// The share of every window that is left to the account's other users, from 0 to below 1.
+    pub reserve: f64,
     /// Overrides, the later ones first in force.
     pub quotas: Vec<QuotaChoice>,
     /// Requests on the wire, at most; `None` takes the profile's.
@@ -134,14 +139,21 @@ pub struct Limits {
     pub seed: u64,
 }
 
-/// The requests a second that the documents of comparable scripts call 100 %.
-const FULL_RATE: f64 = 50.0;
-
 impl Limits {
-    /// The share of the vendor's windows that is used, from 0 to 1.
+    /// The share of the vendor's windows that is used of what the reserve leaves, from 0 to 1.
     #[must_use]
     pub fn share(&self) -> f64 {
-        self.rate.map_or(self.profile.share(), |rate| (rate / FULL_RATE).clamp(0.001, 1.0))
+        match (self.rate, self.full_rate) {
+            (Some(rate), Some(full)) => (rate / full).clamp(0.001, 1.0),
+            _ => self.profile.share(),
+        }
+    }
+
+    /// How many requests of a window with this limit are kept back for the account's other users.
+    /// At least one is always left to us.
+    #[must_use]
+    pub fn reserved(&self, limit: u32) -> u32 {
+        limit.saturating_sub(share_of(limit, 1.0 - self.reserve))
     }
 
     /// Requests on the wire, at most.
@@ -191,7 +203,7 @@ impl Limits {
         let quota = match self.quotas.iter().rev().find(names_it) {
             Some(choice) => choice.quota,
             None => Some(Quota {
-                limit: share_of(vendor.limit, self.share()),
+                limit: share_of(vendor.limit, self.share() * (1.0 - self.reserve)),
                 span: Duration::from_secs(vendor.seconds),
             }),
         };
@@ -233,6 +245,8 @@ mod tests {
         Limits {
             profile,
             rate: None,
+            full_rate: Some(50.0),
+            reserve: 0.0,
             quotas: Vec::new(),
             concurrency: None,
             timeout: Duration::from_secs(30),
@@ -265,6 +279,28 @@ mod tests {
         assert_eq!(quotas(&slow), [Some("30/60s".into()), Some("300/10s".into())]);
         slow.rate = Some(200.0);
         assert_eq!(quotas(&slow), [Some("50/60s".into()), Some("500/10s".into())]);
+    }
+
+    #[test]
+    fn a_rate_without_a_full_rate_is_a_ceiling_alone() {
+        let mut slow = limits(Profile::Balanced);
+        (slow.rate, slow.full_rate) = (Some(4.0), None);
+        assert_eq!(quotas(&slow), [Some("40/60s".into()), Some("400/10s".into())]);
+        assert_eq!(slow.spec("workos", &WINDOWS, Vec::new()).unwrap().rate, Some(4.0));
+    }
+
+    #[test]
+    fn a_reserve_is_left_of_every_window_but_not_of_an_override() {
+        let mut shared = limits(Profile::Maximum);
+        shared.reserve = 0.05;
+        assert_eq!(quotas(&shared), [Some("47/60s".into()), Some("475/10s".into())]);
+        assert_eq!([1200, 500, 50, 1, 0].map(|limit| shared.reserved(limit)), [60, 25, 3, 0, 0]);
+        shared.profile = Profile::Balanced;
+        assert_eq!(quotas(&shared), [Some("38/60s".into()), Some("380/10s".into())]);
+        shared.quotas = vec!["user-write=500/10s".parse().unwrap()];
+        assert_eq!(quotas(&shared), [Some("38/60s".into()), Some("500/10s".into())]);
+        shared.reserve = 0.999;
+        assert_eq!(shared.reserved(50), 49, "one is always left");
     }
 
     #[test]

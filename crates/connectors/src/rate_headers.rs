@@ -5,6 +5,7 @@
 use http::HeaderMap;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
+use std::cmp::Reverse;
 use std::time::Duration;
 use windlass_engine::policy::quota::Quota;
 
@@ -31,29 +32,40 @@ fn date(text: &str) -> Option<Timestamp> {
     Some(rfc2822::parse(&text.trim().replace("GMT", "+0000")).ok()?.timestamp())
 }
 
-/// How many requests are left, and for how long that holds.
+/// How many requests are left, and for how long that holds. Of several limits it is the one with
+/// the fewest left, and of those the one that holds longest.
 #[must_use]
 pub fn remaining(headers: &HeaderMap, now: Timestamp) -> Option<(u32, Duration)> {
     structured(headers).or_else(|| separate(headers, now))
 }
 
-/// The quota that the remote states for itself, as in `"default";q=1200;w=300`.
-#[must_use]
-pub fn policy(headers: &HeaderMap) -> Option<Quota> {
-    let text = headers.get("ratelimit-policy")?.to_str().ok()?;
-    let first = text.split(',').next()?;
-    let limit = parameter(first, "q").or_else(|| first.split(';').next()?.trim().parse().ok())?;
-    let span = Duration::from_secs(parameter(first, "w")?);
+/// The quotas that the remote states for itself, as in `"default";q=1200;w=300`.
+pub fn policies(headers: &HeaderMap) -> impl Iterator<Item = Quota> {
+    let items = headers.get_all("ratelimit-policy").into_iter();
+    items.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).filter_map(policy)
+}
+
+fn policy(item: &str) -> Option<Quota> {
+    let limit = parameter(item, "q").or_else(|| item.split(';').next()?.trim().parse().ok())?;
+    let span = Duration::from_secs(parameter(item, "w")?);
     let limit = u32::try_from(limit).ok()?;
     (limit > 0 && !span.is_zero()).then_some(Quota { limit, span })
 }
 
-/// `RateLimit: "default";r=50;t=30`, or the older `limit=100, remaining=50, reset=30`.
+/// `RateLimit: "default";r=50;t=30`, several of them with commas between, or the older
+/// `limit=100, remaining=50, reset=30`, whose commas stand inside one limit.
 fn structured(headers: &HeaderMap) -> Option<(u32, Duration)> {
-    let text = headers.get("ratelimit")?.to_str().ok()?;
-    let left = parameter(text, "r").or_else(|| parameter(text, "remaining"))?;
-    let reset = parameter(text, "t").or_else(|| parameter(text, "reset"))?;
-    Some((u32::try_from(left).ok()?, Duration::from_secs(reset)))
+    let lines = || headers.get_all("ratelimit").into_iter().filter_map(|line| line.to_str().ok());
+    let items = lines().flat_map(|line| line.split(','));
+    let tightest = items
+        .filter_map(|item| left(item, "r", "t"))
+        .min_by_key(|&(left, resets_in)| (left, Reverse(resets_in)));
+    tightest.or_else(|| lines().find_map(|line| left(line, "remaining", "reset")))
+}
+
+fn left(text: &str, remaining: &str, reset: &str) -> Option<(u32, Duration)> {
+    let left = u32::try_from(parameter(text, remaining)?).ok()?;
+    Some((left, Duration::from_secs(parameter(text, reset)?)))
 }
 
 /// `RateLimit-Remaining` and `RateLimit-Reset`, also with the prefix `X-`. A reset is in seconds,
@@ -125,12 +137,36 @@ mod tests {
     }
 
     #[test]
+    fn of_several_limits_the_tightest_counts() {
+        let read = |pairs: &[(&'static str, &str)]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in pairs {
+                map.append(*name, value.parse().unwrap());
+            }
+            remaining(&map, noon()).map(|(left, resets_in)| (left, resets_in.as_secs()))
+        };
+        let burst = ("ratelimit", "\"burst\";r=90;t=10, \"default\";r=7;t=250");
+        assert_eq!(read(&[burst]), Some((7, 250)));
+        assert_eq!(read(&[burst, ("ratelimit", "\"other\";r=3;t=1")]), Some((3, 1)));
+        let equal = ("ratelimit", "\"a\";r=0;t=1, \"b\";r=0;t=300, \"c\";r=0;t=2");
+        assert_eq!(read(&[equal]), Some((0, 300)), "the one that holds longest");
+        let partly = ("ratelimit", "\"a\";r=x;t=1, \"b\";t=300, \"c\";r=4;t=2");
+        assert_eq!(read(&[partly]), Some((4, 2)), "what can't be read is left alone");
+        assert_eq!(read(&[("ratelimit", "\"a\";r=1")]), None);
+    }
+
+    #[test]
     fn a_policy_states_a_window() {
-        let read = |text: &str| policy(&headers(&[("ratelimit-policy", text)]));
-        let quota = Quota { limit: 1200, span: Duration::from_secs(300) };
-        assert_eq!(read("\"default\";q=1200;w=300"), Some(quota));
-        assert_eq!(read("1200;w=300"), Some(quota));
-        assert_eq!(read("\"default\";q=0;w=300"), None);
-        assert_eq!(read("nonsense"), None);
+        let read = |text: &str| policies(&headers(&[("ratelimit-policy", text)])).collect();
+        let all = |text: &str| -> Vec<Quota> { read(text) };
+        let quota = |limit, seconds| Quota { limit, span: Duration::from_secs(seconds) };
+        assert_eq!(all("\"default\";q=1200;w=300"), [quota(1200, 300)]);
+        assert_eq!(all("1200;w=300"), [quota(1200, 300)]);
+        assert_eq!(
+            all("\"burst\";q=100;w=60, nonsense, \"default\";q=1200;w=300"),
+            [quota(100, 60), quota(1200, 300)]
+        );
+        assert_eq!(all("\"default\";q=0;w=300"), []);
+        assert_eq!(all("nonsense"), []);
     }
 }

@@ -15,6 +15,20 @@ impl Bits {
         Self { words: vec![0; words], count: 0 }
     }
 
+    /// Makes room for the numbers `0..length`; it never shrinks.
+    pub fn grow(&mut self, length: u64) {
+        let words = Self::new(length).words.len();
+        self.words.resize(words.max(self.words.len()), 0);
+    }
+
+    /// Takes every number from `length` on out.
+    pub fn truncate(&mut self, length: u64) {
+        let beyond: Vec<u64> = self.iter().filter(|number| *number >= length).collect();
+        for number in beyond {
+            self.remove(number);
+        }
+    }
+
     /// Puts `number` in; true when it was not there before. A number beyond the length is not
     /// taken, and false comes back.
     pub fn insert(&mut self, number: u64) -> bool {

@@ -24,6 +24,11 @@ impl Clock {
         Moment::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 
+    /// Sleeps for so long.
+    pub async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
     /// Sleeps until `moment`, rounded up to the timer's millisecond. A past moment returns at once.
     pub async fn sleep_until(&self, moment: Moment) {
         let since_start = moment.saturating_since(Moment::ZERO);

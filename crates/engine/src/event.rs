@@ -6,6 +6,7 @@
 use crate::failure::{Failure, Kind};
 use crate::job::Outcome;
 use crate::moment::Moment;
+use crate::steps::Steps;
 use serde::{Deserialize, Serialize};
 
 /// The version of the event stream, told in [`Event::RunStarted`].
@@ -108,20 +109,43 @@ pub enum Event {
         /// The remote's name for the request.
         request_id: Option<Box<str>>,
     },
+    /// The plan of a run that applies while it lists has grown.
+    Planned {
+        /// How many steps it has now.
+        steps: u64,
+        /// Whether the listing has come to its end.
+        complete: bool,
+    },
     /// These steps are about to be sent.
     Begun {
         /// Their numbers.
-        steps: Vec<u64>,
+        steps: Steps,
     },
     /// These steps were begun but never sent; they are as if untouched.
     Returned {
         /// Their numbers.
-        steps: Vec<u64>,
+        steps: Steps,
     },
-    /// These steps had failed and are to be tried again.
+    /// These steps had failed, or what they wrote is not there, and are to be tried again.
     Reopened {
         /// Their numbers.
-        steps: Vec<u64>,
+        steps: Steps,
+    },
+    /// Every step of a batch that one request carried was simply done. Their keys stand in the
+    /// plan.
+    Done {
+        /// Their numbers.
+        steps: Steps,
+        /// Microseconds of the last attempt, from sending to answer.
+        latency_us: u64,
+        /// How many attempts were sent.
+        attempts: u32,
+        /// The status of the answer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<u16>,
+        /// The remote's name for the last request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<Box<str>>,
     },
     /// A batch has its outcomes.
     Settled {
@@ -182,6 +206,15 @@ pub enum Event {
     Stopping {
         /// Why.
         reason: String,
+    },
+    /// After the last step the job looked once more at what it had done.
+    Verified {
+        /// How many objects it looked at.
+        seen: u64,
+        /// How many of them are not as they should be.
+        left: u64,
+        /// What it found, in words.
+        message: String,
     },
     /// Something a person should know that fits nowhere else.
     Warning {

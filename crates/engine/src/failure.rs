@@ -31,6 +31,8 @@ pub enum Kind {
     Away,
     /// The answer could not be understood.
     Malformed,
+    /// What the job reads or writes here failed it: a full disk, a file that has changed.
+    Output,
     /// A stop was asked for before the request was sent.
     Cancelled,
     /// An invariant of ours is broken.
@@ -89,11 +91,9 @@ impl Kind {
         match self {
             Self::Throttled => Verdict { retry: true, pushes_back: true, ..NOTHING },
             Self::Unavailable | Self::TimedOut => TROUBLE,
-            Self::Absent
-            | Self::Rejected
-            | Self::TooLarge
-            | Self::Conflict
-            | Self::Cancelled => NOTHING,
+            Self::Absent | Self::Rejected | Self::TooLarge | Self::Conflict | Self::Cancelled => {
+                NOTHING
+            }
             Self::Forbidden => Verdict { ends_run: EndsRun::After(FORBIDDEN_IN_A_ROW), ..NOTHING },
             Self::Malformed => Verdict {
                 retry: true,
@@ -101,10 +101,16 @@ impl Kind {
                 ends_run: EndsRun::After(MALFORMED_IN_A_ROW),
                 ..NOTHING
             },
-            Self::Denied | Self::Away | Self::Bug => {
+            Self::Denied | Self::Away | Self::Output | Self::Bug => {
                 Verdict { ends_run: EndsRun::Always, ..NOTHING }
             }
         }
+    }
+
+    /// Whether it makes its steps failed steps and lets the run go on.
+    #[must_use]
+    pub const fn fails_its_steps(self) -> bool {
+        !matches!(self, Self::Cancelled) && matches!(self.verdict().ends_run, EndsRun::Never)
     }
 
     /// The kind in words, for counts in summaries.
@@ -122,6 +128,7 @@ impl Kind {
             Self::Denied => "credentials refused",
             Self::Away => "remote unavailable past the deadline",
             Self::Malformed => "answer not understood",
+            Self::Output => "files can't be read or written",
             Self::Cancelled => "cancelled",
             Self::Bug => "internal error",
         }

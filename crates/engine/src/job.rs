@@ -4,13 +4,14 @@ use crate::clock::Clock;
 use crate::event::Event;
 use crate::failure::Failure;
 use crate::plan::{Plan, PlanWriter};
-use crate::remote::Remote;
+use crate::remote::{Answer, Remote};
 use crate::runner::DiscoverError;
 use crate::runner::stop::Stop;
+use crate::tally::Verified;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::future::Future;
-use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,7 @@ pub struct Step {
     pub phase: usize,
     /// The remote's own stable name for the object.
     pub key: Box<str>,
-    /// What a person calls the object.
+    /// What a person calls the object; empty where the key says it already.
     pub label: Box<str>,
     /// The whole object as it was when the plan was made.
     pub object: Box<RawValue>,
@@ -62,6 +63,32 @@ impl Outcome {
     }
 }
 
+impl Applied {
+    /// What there is to say where nothing had to be sent.
+    #[must_use]
+    pub fn nothing_sent() -> Self {
+        Self {
+            outcomes: Vec::new(),
+            latency: Duration::ZERO,
+            attempts: 0,
+            status: None,
+            request_id: None,
+        }
+    }
+
+    /// What a call's answer did to all of so many steps.
+    #[must_use]
+    pub fn all<T>(outcome: &Outcome, steps: usize, answer: &Answer<T>) -> Self {
+        Self {
+            outcomes: vec![outcome.clone(); steps],
+            latency: answer.latency,
+            attempts: answer.attempts,
+            status: None,
+            request_id: None,
+        }
+    }
+}
+
 /// What [`Job::apply`] says about a batch that the remote has answered.
 #[derive(Debug)]
 pub struct Applied {
@@ -77,13 +104,66 @@ pub struct Applied {
     pub request_id: Option<Box<str>>,
 }
 
-/// One phase of a job.
+/// How many steps one batch may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchSpec {
+    /// At least so many, however slow the remote is.
+    pub min: usize,
+    /// At most so many.
+    pub max: usize,
+    /// At most so many bytes, as [`Job::weight`] counts them; one step always fits.
+    pub bytes_max: u64,
+    /// Where the best size is unknown: how long a batch should take. Without it batches are as
+    /// large as allowed, and only a remote that refuses one as too large makes them smaller.
+    pub target: Option<Duration>,
+}
+
+/// The bytes of one batch where nothing else is said: 32 MiB.
+const BATCH_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+impl BatchSpec {
+    /// One step a batch.
+    pub const SINGLE: Self = Self::up_to(1);
+
+    /// As many as allowed, at most `max`.
+    #[must_use]
+    pub const fn up_to(max: usize) -> Self {
+        Self { min: 1, max, bytes_max: BATCH_BYTES_MAX, target: None }
+    }
+}
+
+/// One phase of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhaseInfo {
     /// What it counts, such as `organizations`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// The number of the operation that carries its steps out, at the job's first remote.
     pub operation: usize,
+    /// How many of its steps one batch may hold.
+    pub batch: BatchSpec,
+    /// How many of its steps one request carries.
+    pub steps_a_request: u64,
+}
+
+impl PhaseInfo {
+    /// A phase with one request a step.
+    #[must_use]
+    pub const fn single(name: &'static str, operation: usize) -> Self {
+        Self { name: Cow::Borrowed(name), operation, batch: BatchSpec::SINGLE, steps_a_request: 1 }
+    }
+
+    /// A phase whose batches are one request each.
+    #[must_use]
+    pub fn bulk(name: impl Into<Cow<'static, str>>, operation: usize, batch: BatchSpec) -> Self {
+        let steps_a_request = batch.max as u64;
+        Self { name: name.into(), operation, batch, steps_a_request }
+    }
+
+    /// How many requests so many of its steps take at best.
+    #[must_use]
+    pub fn requests(&self, steps: u64) -> u64 {
+        steps.div_ceil(self.steps_a_request.max(1))
+    }
 }
 
 /// What the runner has to know about a job.
@@ -98,8 +178,12 @@ pub struct JobInfo {
     /// Whether a step may be sent again without harm. If not, intents are synced to disk before
     /// anything is sent, and steps in doubt are settled by asking the remote.
     pub idempotent: bool,
-    /// How many steps one batch may hold.
-    pub batch: RangeInclusive<usize>,
+    /// Batches begun and not settled, at most, where whole batches take so much memory that twice
+    /// the concurrency would be too many.
+    pub window: Option<usize>,
+    /// Whether steps may be applied while the listing goes on, which is for work that destroys
+    /// nothing: nobody sees the plan before. Such a job has one phase.
+    pub streaming: bool,
 }
 
 /// What a job is given to work with.
@@ -162,6 +246,38 @@ pub trait Job: Send + Sync {
         context: &'a Context,
         batch: &'a [Step],
     ) -> BoxFuture<'a, Result<Applied, Failure>>;
+
+    /// What a step adds to the bytes of its batch; by default its object's.
+    fn weight(&self, step: &Step) -> u64 {
+        step.object.get().len() as u64
+    }
+
+    /// For a job whose output proves what is done, such as a file in the order of the plan: brings
+    /// the output into a state to go on from, and says below which step everything is in it and
+    /// from which on nothing is. The default knows of no output.
+    ///
+    /// # Errors
+    /// When the output is not there or not this job's; nothing is applied then.
+    fn prepare<'a>(
+        &'a self,
+        _context: &'a Context,
+        _plan: &'a Plan,
+    ) -> BoxFuture<'a, Result<Option<u64>, DiscoverError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Looks once more, after the last step has its outcome, at what was done. The run is complete
+    /// only when it has. The default looks at nothing.
+    ///
+    /// # Errors
+    /// The run ends here and can be resumed, which looks again.
+    fn finish<'a>(
+        &'a self,
+        _context: &'a Context,
+        _plan: &'a Plan,
+    ) -> BoxFuture<'a, Result<Option<Verified>, DiscoverError>> {
+        Box::pin(async { Ok(None) })
+    }
 
     /// Looks once more, before the first step is sent, for steps that must be left alone.
     /// The default finds none.

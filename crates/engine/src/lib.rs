@@ -20,9 +20,11 @@ pub mod remote;
 pub mod report;
 pub mod runner;
 pub mod series;
+pub mod steps;
 pub mod tally;
 
 pub use event::{Event, Settled, Stamped};
 pub use failure::{Failure, Kind};
 pub use job::{Applied, BoxFuture, Context, Job, JobInfo, Outcome, Step};
 pub use moment::Moment;
+pub use steps::Steps;

@@ -4,12 +4,19 @@
 //! the count and the digest, known only at the end, can be written into it in place. Then comes
 //! one line for each step with the whole object as it was, and between them one line for each
 //! object that matched but was left out on purpose. The digest seals header and lines.
+//!
+//! A plan that is applied while it is listed ([`Growth`]) also has lines that mark how far the
+//! listing came, so that it can go on there.
 
+mod grow;
+mod keys;
 mod read;
 #[cfg(test)]
 mod tests;
 mod write;
 
+pub(crate) use grow::Visible;
+pub use grow::{Growth, PlanMark};
 pub use read::{Left, Line, Lines, Plan};
 pub(crate) use write::sync_folder_of;
 pub use write::{Draft, PlanWriter, Pushed};
@@ -20,7 +27,7 @@ use std::io;
 use std::path::PathBuf;
 
 /// The format of the plans that this program writes, and the newest one that it reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The longest line of a plan that is read: an object of 16 MiB is beyond every remote we know.
 pub const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -5,7 +5,7 @@ use crate::failure::Kind;
 use crate::moment::Moment;
 use crate::plan::Header;
 use crate::series::Point;
-use crate::tally::{Counts, Tally};
+use crate::tally::{Counts, Tally, Verified};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -93,6 +93,9 @@ pub struct Report {
     pub skipped: BTreeMap<String, u64>,
     /// Throughput and latency over time.
     pub series: Vec<Point>,
+    /// What the job found when it looked once more at what it had done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verified>,
     /// How the last session ended; `None` while it runs, or after a crash.
     pub ending: Option<Ending>,
 }
@@ -141,14 +144,16 @@ impl Report {
             first_failures: tally.first_failures.clone(),
             skipped: tally.skipped.clone(),
             series: tally.series.points(Moment::ZERO + tally.elapsed()),
+            verified: tally.verified.clone(),
             ending: tally.ending.clone(),
         }
     }
 
-    /// Whether every step has its outcome.
+    /// Whether every step has its outcome and the run came to its end: after the last step a job
+    /// may look once more at what it has done.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.left == 0
+        self.left == 0 && self.ending == Some(Ending::Complete)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::job::Outcome;
 use crate::moment::Moment;
 use crate::plan::{Header, Phase};
 use crate::series::Series;
+use crate::steps::Steps;
 use hdrhistogram::Histogram;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -63,6 +64,17 @@ pub struct PhaseTally {
     first: u64,
 }
 
+/// What a job found when it looked once more at what it had done.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Verified {
+    /// How many objects it looked at.
+    pub seen: u64,
+    /// How many of them are not as they should be.
+    pub left: u64,
+    /// What it found, in words.
+    pub message: String,
+}
+
 /// The totals of a run so far, over all its sessions.
 #[derive(Clone, Debug)]
 pub struct Tally {
@@ -106,6 +118,8 @@ pub struct Tally {
     pub series: Series,
     /// Whether somebody paused it.
     pub paused: bool,
+    /// What the job found when it looked once more at what it had done.
+    pub verified: Option<Verified>,
     /// How the last session ended; `None` while one runs, or after a crash.
     pub ending: Option<Ending>,
     failed_kinds: BTreeMap<u64, Kind>,
@@ -121,9 +135,19 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// The totals of something that only reads, under this name: no steps, no phases.
+    #[must_use]
+    pub fn reading(name: &str) -> Self {
+        Self::of(name, 0, &[])
+    }
+
     /// The totals of a run that has not begun.
     #[must_use]
     pub fn new(plan: &Header) -> Self {
+        Self::of(&plan.id, plan.steps, &plan.phases)
+    }
+
+    fn of(run: &str, steps: u64, phases: &[Phase]) -> Self {
         let mut first = 0;
         let phase = |phase: &Phase| {
             let begins = first;
@@ -132,13 +156,13 @@ impl Tally {
             PhaseTally { name, steps: phase.steps, counts: Counts::default(), first: begins }
         };
         Self {
-            run: plan.id.clone(),
+            run: run.to_owned(),
             sessions: 0,
             started_unix_ms: 0,
             best: None,
-            steps: plan.steps,
+            steps,
             counts: Counts::default(),
-            phases: plan.phases.iter().map(phase).collect(),
+            phases: phases.iter().map(phase).collect(),
             confirmed: 0,
             in_doubt: 0,
             attempts: 0,
@@ -153,6 +177,7 @@ impl Tally {
                 .expect("the bounds are in order"),
             series: Series::default(),
             paused: false,
+            verified: None,
             ending: None,
             failed_kinds: BTreeMap::new(),
             before: Duration::ZERO,
@@ -174,7 +199,11 @@ impl Tally {
             Event::Settled { steps, latency_us, attempts, .. } => {
                 self.settle(steps, *latency_us, *attempts);
             }
-            Event::Reopened { steps } => steps.iter().for_each(|&step| self.reopen(step)),
+            Event::Done { steps, latency_us, attempts, .. } => {
+                self.done(steps, *latency_us, *attempts);
+            }
+            Event::Planned { steps, .. } => self.grow(*steps),
+            Event::Reopened { steps } => steps.iter().for_each(|step| self.reopen(step)),
             Event::Throttled { wait_ms, .. } => {
                 self.throttled += 1;
                 // Those that were on the wire together ask for much the same time: it counts once.
@@ -187,9 +216,20 @@ impl Tally {
             Event::BreakerOpened { .. } => self.breaker_opened += 1,
             Event::Paused => self.paused = true,
             Event::Resumed => self.paused = false,
+            Event::Verified { seen, left, message } => {
+                let message = message.clone();
+                self.verified = Some(Verified { seen: *seen, left: *left, message });
+            }
             Event::RunEnded { ending } => self.ending = Some(ending.clone()),
             _ => {}
         }
+    }
+
+    /// Whether every step has its outcome and the run came to its end: after the last step a job
+    /// may look once more at what it has done.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.steps <= self.counts.settled() && self.ending == Some(Ending::Complete)
     }
 
     /// How long the run has been at work, over all its sessions, up to the latest event.
@@ -244,6 +284,7 @@ impl Tally {
         run.clone_into(&mut self.run);
         self.recent = Recent::default();
         self.in_doubt = 0;
+        self.verified = None;
         self.ending = None;
         self.paused = false;
         if self.started_unix_ms == 0 {
@@ -255,15 +296,36 @@ impl Tally {
         for settled in steps {
             self.settle_one(settled);
         }
+        self.answered(steps.len() as u64, latency_us, attempts);
+    }
+
+    fn answered(&mut self, count: u64, latency_us: u64, attempts: u32) {
         self.attempts += u64::from(attempts);
         // A step that failed has attempts and no answer worth measuring.
         let sent = latency_us > 0;
         if sent {
             self.latency_us.saturating_record(latency_us);
         }
-        let count = steps.len() as u64;
         self.series.settled(self.run_moment(), count, sent.then_some(latency_us));
         self.recent.add(self.at, count);
+    }
+
+    /// A batch whose steps stand in one phase, as every batch does.
+    fn done(&mut self, steps: &Steps, latency_us: u64, attempts: u32) {
+        let count = steps.count();
+        if let Some(phase) = steps.first().and_then(|first| self.phase_mut(first)) {
+            phase.counts.done += count;
+        }
+        self.counts.done += count;
+        self.answered(count, latency_us, attempts);
+    }
+
+    /// The plan has grown; a plan that grows has one phase.
+    fn grow(&mut self, steps: u64) {
+        self.steps = steps;
+        if let Some(phase) = self.phases.first_mut() {
+            phase.steps = steps;
+        }
     }
 
     fn settle_one(&mut self, settled: &Settled) {
@@ -292,7 +354,14 @@ impl Tally {
     }
 
     fn reopen(&mut self, step: u64) {
-        let Some(kind) = self.failed_kinds.remove(&step) else { return };
+        let Some(kind) = self.failed_kinds.remove(&step) else {
+            // Only what is done besides is ever taken back: its output was lost.
+            self.counts.done = self.counts.done.saturating_sub(1);
+            if let Some(phase) = self.phase_mut(step) {
+                phase.counts.done = phase.counts.done.saturating_sub(1);
+            }
+            return;
+        };
         self.counts.failed -= 1;
         if let Some(phase) = self.phase_mut(step) {
             phase.counts.failed -= 1;

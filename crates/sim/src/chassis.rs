@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use http::header::{CONTENT_TYPE, HeaderName};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Request, Response, StatusCode};
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -30,6 +30,10 @@ pub struct ChassisOptions {
     /// Keep only counters of the requests, no row for each
     #[arg(long)]
     pub counters_only: bool,
+    /// What the simulator's calendar says at its start, such as 2026-01-31T00:00:00Z; without it,
+    /// the real time
+    #[arg(long, value_name = "TIME")]
+    pub start_at: Option<Timestamp>,
     /// The delays of the network.
     #[command(flatten)]
     pub latency: LatencyOptions,
@@ -58,19 +62,27 @@ pub struct Reply {
     pub response: Response<Bytes>,
     /// Whether the request changed anything.
     pub effect: bool,
+    /// How many items the request's body named, for the ledger.
+    pub items: u32,
 }
 
 impl Reply {
     /// A reply to a request that changed nothing.
     #[must_use]
     pub fn unchanged(response: Response<Bytes>) -> Self {
-        Self { response, effect: false }
+        Self { response, effect: false, items: 0 }
     }
 
     /// A reply to a request that changed something.
     #[must_use]
     pub fn changed(response: Response<Bytes>) -> Self {
-        Self { response, effect: true }
+        Self { response, effect: true, items: 0 }
+    }
+
+    /// The same reply to a request whose body named this many items.
+    #[must_use]
+    pub fn with_items(self, items: usize) -> Self {
+        Self { items: u32::try_from(items).unwrap_or(u32::MAX), ..self }
     }
 }
 
@@ -78,6 +90,16 @@ impl Reply {
 pub trait World: Send + 'static {
     /// The header that carries a different value on every reply, if the vendor has one.
     const REQUEST_ID: Option<HeaderName> = None;
+
+    /// The value of that header on the reply with this number.
+    #[must_use]
+    fn request_id(number: u64) -> HeaderValue {
+        let text = format!("req_{number:016x}");
+        HeaderValue::from_str(&text).expect("hexadecimal digits are a header value")
+    }
+
+    /// Told once, before the first request: the calendar's instant of the start.
+    fn begin(&mut self, _start: Timestamp) {}
 
     /// The credential of a request, or the empty text.
     fn key<'a>(&self, request: &'a Request<Bytes>) -> &'a str;
@@ -122,10 +144,12 @@ type Met = (Result<Response<Bytes>, Reset>, Duration);
 impl<W: World> Chassis<W> {
     /// Starts the clock. To be called inside the tokio runtime when its time is paused.
     #[must_use]
-    pub fn new(options: ChassisOptions, quotas: Quotas, world: W) -> Self {
+    pub fn new(options: ChassisOptions, quotas: Quotas, mut world: W) -> Self {
+        let epoch = options.start_at.unwrap_or_else(Timestamp::now);
+        world.begin(epoch);
         Self {
             start: Instant::now(),
-            epoch: Timestamp::now(),
+            epoch,
             latency: options.latency,
             ledger: Ledger::new(options.counters_only),
             core: Mutex::new(Core {
@@ -143,6 +167,13 @@ impl<W: World> Chassis<W> {
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// The instant of now, on the simulator's clock and in its calendar.
+    #[must_use]
+    pub fn now(&self) -> (Micros, Timestamp) {
+        let at = micros(self.start.elapsed());
+        (at, self.epoch + Duration::from_micros(at))
     }
 
     /// Reads or changes the world between two requests.
@@ -195,12 +226,13 @@ impl<W: World> Chassis<W> {
             key: core.world.key(request),
             status,
             effect: reply.effect,
+            items: reply.items,
             rules,
             counted,
         });
         let mut response = reply.response;
         if let Some(name) = W::REQUEST_ID {
-            response.headers_mut().insert(name, request_id(core.number));
+            response.headers_mut().insert(name, W::request_id(core.number));
         }
         (if cut { Err(Reset) } else { Ok(response) }, late)
     }
@@ -220,7 +252,7 @@ impl<W: World> Chassis<W> {
         let arrival = Arrival {
             at,
             wall: self.epoch + Duration::from_micros(at),
-            storm: core.faults.storm(at),
+            storm: core.faults.refusal(at),
             revoked: core.faults.is_revoked(),
         };
         let mut reply = core.world.answer(request, arrival, &mut core.quotas);
@@ -229,6 +261,12 @@ impl<W: World> Chassis<W> {
             Some(Fault::Truncate) => {
                 let half = reply.response.body().len() / 2;
                 reply.response.body_mut().truncate(half);
+                (reply, Duration::ZERO)
+            }
+            Some(Fault::CutBody) => {
+                let whole = reply.response.body().len();
+                reply.response.headers_mut().insert(CONTENT_LENGTH, whole.into());
+                reply.response.body_mut().truncate(whole / 2);
                 (reply, Duration::ZERO)
             }
             _ => (reply, Duration::ZERO),
@@ -264,13 +302,4 @@ fn page(status: u16) -> Response<Bytes> {
     let html = HeaderValue::from_static("text/html; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, html);
     response
-}
-
-fn request_id(number: u64) -> HeaderValue {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = *b"req_0000000000000000";
-    for (place, digit) in text[4..].iter_mut().rev().enumerate() {
-        *digit = DIGITS[(number >> (4 * place) & 15) as usize];
-    }
-    HeaderValue::from_bytes(&text).expect("hexadecimal digits are a header value")
 }

@@ -12,7 +12,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
-use crate::{Chassis, World};
+use crate::{Chassis, WindowKind, World};
 
 pub(crate) fn answer<W: World>(chassis: &Chassis<W>, request: &Request<Bytes>) -> Response<Bytes> {
     match (request.method(), request.uri().path()) {
@@ -51,6 +51,10 @@ fn summary<W: World>(chassis: &Chassis<W>) -> Value {
         json!({
             "name": rule.name,
             "limit": rule.limit,
+            "burst": match rule.kind {
+                WindowKind::Bucket { capacity } => Some(capacity),
+                WindowKind::Sliding | WindowKind::Fixed => None,
+            },
             "span_ms": u64::try_from(rule.span.as_millis()).unwrap_or(u64::MAX),
             "most_arrived": arrived,
             "most_counted": counted,

@@ -26,6 +26,9 @@ pub enum Fault {
     Slow(Duration),
     /// The request takes effect, and the second half of the reply's body is missing.
     Truncate,
+    /// The request takes effect, and the connection ends in the middle of the reply's body: it is
+    /// shorter than its Content-Length says.
+    CutBody,
 }
 
 /// The faults of a simulated remote, as flags. The default is none at all.
@@ -37,9 +40,12 @@ pub struct FaultOptions {
     /// Share of requests whose connection is cut after they took effect
     #[arg(long, value_name = "RATE", value_parser = parse_rate, default_value = "0")]
     pub reset_after: f64,
-    /// Share of requests answered with 500, 502 or 503 and an HTML page, without effect
+    /// Share of requests answered with an error status and an HTML page, without effect
     #[arg(long, value_name = "RATE", value_parser = parse_rate, default_value = "0")]
     pub error_rate: f64,
+    /// The error statuses to choose from; may be repeated
+    #[arg(long, value_name = "STATUS", default_values_t = ERRORS)]
+    pub error_status: Vec<u16>,
     /// Share of requests whose reply is late by --slow-by
     #[arg(long, value_name = "RATE", value_parser = parse_rate, default_value = "0")]
     pub slow_rate: f64,
@@ -49,6 +55,12 @@ pub struct FaultOptions {
     /// Share of replies whose JSON ends in the middle
     #[arg(long, value_name = "RATE", value_parser = parse_rate, default_value = "0")]
     pub truncate_rate: f64,
+    /// Share of replies whose body is shorter than its Content-Length says
+    #[arg(long, value_name = "RATE", value_parser = parse_rate, default_value = "0")]
+    pub cut_body_rate: f64,
+    /// One in this many requests is answered 429, whatever the limits; 0 is none
+    #[arg(long, value_name = "REQUESTS", default_value_t = 0)]
+    pub too_many_every: u64,
     /// Only requests with this method meet the faults above; may be repeated
     #[arg(long, value_name = "METHOD")]
     pub fault_method: Vec<Method>,
@@ -64,15 +76,21 @@ pub struct FaultOptions {
     pub revoke_at: Option<Duration>,
 }
 
+/// What proxies and overloaded remotes say most often.
+const ERRORS: [u16; 3] = [500, 502, 503];
+
 impl Default for FaultOptions {
     fn default() -> Self {
         Self {
             reset_before: 0.0,
             reset_after: 0.0,
             error_rate: 0.0,
+            error_status: ERRORS.to_vec(),
             slow_rate: 0.0,
             slow_by: Duration::from_secs(60),
             truncate_rate: 0.0,
+            cut_body_rate: 0.0,
+            too_many_every: 0,
             fault_method: Vec::new(),
             storm: Vec::new(),
             revoke_after: None,
@@ -109,8 +127,8 @@ pub(crate) struct Faults {
 impl Faults {
     pub(crate) fn new(options: FaultOptions) -> Self {
         let rates = [options.reset_before, options.reset_after, options.error_rate];
-        let any_rate = rates.iter().chain([&options.slow_rate, &options.truncate_rate]);
-        let any_rate = any_rate.into_iter().any(|&rate| rate > 0.0);
+        let late = [options.slow_rate, options.truncate_rate, options.cut_body_rate];
+        let any_rate = rates.iter().chain(&late).any(|&rate| rate > 0.0);
         Self { options, any_rate, forced: VecDeque::new(), arrived: 0, revoked: false }
     }
 
@@ -136,7 +154,7 @@ impl Faults {
         if !self.any_rate || spared {
             return None;
         }
-        let status = rng.choice([500, 502, 503]).unwrap_or(500);
+        let status = rng.choice(&options.error_status).copied().unwrap_or(500);
         let mut dice = rng.f64();
         for (rate, fault) in [
             (options.reset_before, Fault::ResetBefore),
@@ -144,6 +162,7 @@ impl Faults {
             (options.error_rate, Fault::Error(status)),
             (options.slow_rate, Fault::Slow(options.slow_by)),
             (options.truncate_rate, Fault::Truncate),
+            (options.cut_body_rate, Fault::CutBody),
         ] {
             if dice < rate {
                 return Some(fault);
@@ -157,8 +176,15 @@ impl Faults {
         self.revoked
     }
 
-    /// The rest of the storm that rages now.
-    pub(crate) fn storm(&self, now: Micros) -> Option<Duration> {
+    /// For how long the request that was drawn last is refused, if it is: for the rest of the
+    /// storm that rages now, or for a second when its number is one of the unlucky ones.
+    pub(crate) fn refusal(&self, now: Micros) -> Option<Duration> {
+        let unlucky = self.options.too_many_every;
+        let unlucky = unlucky > 0 && self.arrived.is_multiple_of(unlucky);
+        self.storm(now).or(unlucky.then_some(Duration::from_secs(1)))
+    }
+
+    fn storm(&self, now: Micros) -> Option<Duration> {
         let now = Duration::from_micros(now);
         let ends = self.options.storm.iter().filter(|storm| storm.start <= now);
         ends.filter_map(|storm| (storm.start + storm.length).checked_sub(now))
@@ -225,6 +251,28 @@ mod tests {
         assert_eq!(faults.storm(39_999_999), Some(Duration::from_micros(1)));
         assert_eq!(faults.storm(40_000_000), None);
         assert!(parse_period("10s").is_err());
+    }
+
+    #[test]
+    fn one_in_so_many_requests_is_refused() {
+        let options = FaultOptions { too_many_every: 3, ..FaultOptions::default() };
+        let mut faults = Faults::new(options);
+        let mut rng = Rng::with_seed(1);
+        let refused: Vec<bool> = (0..7)
+            .map(|_| {
+                faults.draw(0, &Method::GET, &mut rng);
+                faults.refusal(0).is_some()
+            })
+            .collect();
+        assert_eq!(refused, [false, false, true, false, false, true, false]);
+    }
+
+    #[test]
+    fn errors_have_the_statuses_that_are_asked_for() {
+        let options = FaultOptions { error_rate: 1.0, ..FaultOptions::default() };
+        assert_eq!(count(&options, &Method::GET, Fault::Error(524)), 0);
+        let options = FaultOptions { error_status: vec![524], ..options };
+        assert_eq!(count(&options, &Method::GET, Fault::Error(524)), 10_000);
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub(crate) struct Note<'a> {
     pub key: &'a str,
     pub status: Option<u16>,
     pub effect: bool,
-    pub rules: u8,
+    pub items: u32,
+    pub rules: u16,
     pub counted: bool,
 }
 
@@ -44,8 +45,10 @@ pub struct Entry<'a> {
     pub status: Option<u16>,
     /// Whether it changed anything.
     pub effect: bool,
+    /// How many items its body named, as the world counted them; 65,535 stands for more.
+    pub items: u16,
     /// The rules that applied to it, one bit each by index.
-    pub rules: u8,
+    pub rules: u16,
     /// Whether the windows counted it, which they do not for a rejected request.
     pub counted: bool,
 }
@@ -78,19 +81,21 @@ struct Book {
 #[derive(Clone, Copy, Debug)]
 struct Row {
     at: Micros,
+    /// It ends where that of the next row starts.
     leaf_start: u32,
-    leaf_length: u16,
     folder: u16,
     key: u16,
     /// 0 when the connection was cut.
     status: u16,
-    method: u8,
+    items: u16,
+    rules: u16,
+    /// The method in the lower three bits, and what is true of the request above them.
     flags: u8,
-    rules: u8,
 }
 
-const EFFECT: u8 = 1;
-const COUNTED: u8 = 2;
+const METHOD: u8 = 7;
+const EFFECT: u8 = 8;
+const COUNTED: u8 = 16;
 const METHODS: [&str; 8] = ["OTHER", "GET", "DELETE", "POST", "PUT", "PATCH", "HEAD", "OPTIONS"];
 
 /// Small numbers for texts that repeat. Beyond the bound all others share the empty text.
@@ -243,7 +248,8 @@ impl Ledger {
                 Some(status) => write!(to, ",\"status\":{status}")?,
                 None => to.write_all(b",\"status\":null")?,
             }
-            writeln!(to, ",\"effect\":{},\"counted\":{}}}", entry.effect, entry.counted)?;
+            write!(to, ",\"effect\":{},\"items\":{}", entry.effect, entry.items)?;
+            writeln!(to, ",\"counted\":{}}}", entry.counted)?;
         }
         Ok(())
     }
@@ -265,35 +271,38 @@ impl Book {
             return;
         }
         let leaf = if known.is_some() { leaf } else { note.path };
-        let leaf_length = u16::try_from(leaf.len()).unwrap_or(0);
         let leaf_start = u32::try_from(self.leaves.len()).unwrap_or(u32::MAX);
-        self.leaves.push_str(&leaf[..usize::from(leaf_length)]);
+        if u32::try_from(self.leaves.len() + leaf.len()).is_ok() {
+            self.leaves.push_str(leaf);
+        }
         let method = METHODS.iter().position(|name| *name == note.method.as_str()).unwrap_or(0);
+        let method = u8::try_from(method).unwrap_or(0);
         self.rows.push(Row {
             at: note.at,
             leaf_start,
-            leaf_length,
             folder: known.unwrap_or(u16::MAX),
             key: self.keys.number(note.key).unwrap_or(u16::MAX),
             status,
-            method: u8::try_from(method).unwrap_or(0),
-            flags: u8::from(note.effect) * EFFECT + u8::from(note.counted) * COUNTED,
+            items: u16::try_from(note.items).unwrap_or(u16::MAX),
             rules: note.rules,
+            flags: method + u8::from(note.effect) * EFFECT + u8::from(note.counted) * COUNTED,
         });
     }
 
     fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.rows.iter().map(|row| {
-            let start = row.leaf_start as usize;
-            let leaf = self.leaves.get(start..start + usize::from(row.leaf_length));
+        self.rows.iter().enumerate().map(|(index, row)| {
+            let next = self.rows.get(index + 1);
+            let end = next.map_or(self.leaves.len(), |next| next.leaf_start as usize);
+            let leaf = self.leaves.get(row.leaf_start as usize..end);
             Entry {
                 at: row.at,
-                method: METHODS[usize::from(row.method)],
+                method: METHODS[usize::from(row.flags & METHOD)],
                 folder: self.folders.text(row.folder),
                 leaf: leaf.unwrap_or(""),
                 key: self.keys.text(row.key),
                 status: (row.status != 0).then_some(row.status),
                 effect: row.flags & EFFECT != 0,
+                items: row.items,
                 rules: row.rules,
                 counted: row.flags & COUNTED != 0,
             }
@@ -320,7 +329,8 @@ mod tests {
 
     fn note(at: Micros, path: &str, status: Option<u16>) -> Note<'_> {
         let method = &Method::DELETE;
-        Note { at, method, path, key: "k", status, effect: true, rules: 1, counted: true }
+        let (effect, items, rules, counted) = (true, 7, 1, true);
+        Note { at, method, path, key: "k", status, effect, items, rules, counted }
     }
 
     #[test]
@@ -356,6 +366,7 @@ mod tests {
         let second: serde_json::Value =
             serde_json::from_str(lines.lines().nth(1).unwrap()).unwrap();
         assert_eq!(second["path"], "/users?after=a/b");
+        assert_eq!((&second["method"], &second["items"]), (&"DELETE".into(), &7.into()));
         assert!(second["status"].is_null());
     }
 

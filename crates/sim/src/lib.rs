@@ -23,7 +23,7 @@ pub use chassis::{Arrival, Chassis, ChassisOptions, Reply, World};
 pub use faults::{Fault, FaultOptions};
 pub use latency::LatencyOptions;
 pub use ledger::{Entry, Ledger};
-pub use quota::{Quotas, Rejection, Rule, Standing, WindowKind};
+pub use quota::{Charge, Quotas, Rejection, Rule, Standing, WindowKind};
 pub use serve::{ServeOptions, serve};
 pub use span::{parse_rate, parse_span};
 

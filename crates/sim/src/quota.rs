@@ -1,4 +1,4 @@
-//! The server's own request windows, which decide between an answer and a 429.
+//! The server's own request windows and buckets, which decide between an answer and a 429.
 //!
 //! Owns the counts. A request is counted when it arrives, in every window that applies to it or in
 //! none: a rejected request does not count. It must never round a waiting time: whole seconds in a
@@ -20,6 +20,13 @@ pub enum WindowKind {
     /// A counter that returns to zero at fixed instants. It lets twice the limit pass around such
     /// an instant.
     Fixed,
+    /// A bucket of tokens: it holds `capacity` of them at most, is full at the start, and gets the
+    /// rule's limit of new ones, evenly, over the rule's span.
+    #[value(skip)]
+    Bucket {
+        /// The most tokens that it holds, which is the largest burst.
+        capacity: u32,
+    },
 }
 
 /// One limit of the remote: at most `limit` requests in a window of `span`.
@@ -34,8 +41,28 @@ pub struct Rule {
     /// How the window looks at the past.
     pub kind: WindowKind,
     /// When the first fixed window ends, as an offset from the start of the simulator. A client
-    /// cannot know it. Without meaning for a sliding window.
+    /// cannot know it. Only fixed windows have one.
     pub phase: Duration,
+    /// For how long everything in the scope is refused once a request was one too many; zero is no
+    /// longer than the window itself asks for. Requests during that time do not prolong it.
+    pub penalty: Duration,
+}
+
+/// What a request takes from one window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// The index of the rule.
+    pub rule: usize,
+    /// Whose window of that rule.
+    pub scope: usize,
+    /// How many requests it counts for, or how many tokens it takes.
+    pub cost: u32,
+}
+
+impl From<(usize, usize)> for Charge {
+    fn from((rule, scope): (usize, usize)) -> Self {
+        Self { rule, scope, cost: 1 }
+    }
 }
 
 /// Why and for how long a request was refused.
@@ -66,13 +93,13 @@ pub struct Quotas {
     rules: Vec<Rule>,
     windows: Vec<Vec<Window>>,
     rival_share: f64,
-    touched: u8,
+    touched: u16,
     counted: bool,
 }
 
 impl Quotas {
     /// The most rules that a remote can have: the ledger keeps one bit for each.
-    pub const MOST_RULES: usize = 8;
+    pub const MOST_RULES: usize = 16;
 
     /// Windows for these rules, all empty. `rival_share` is the share of each limit that a second,
     /// steady client on the same key takes for itself; 0 is nobody.
@@ -82,7 +109,7 @@ impl Quotas {
     /// With more than [`Quotas::MOST_RULES`] rules, or a span of zero.
     #[must_use]
     pub fn new(rules: Vec<Rule>, rival_share: f64) -> Self {
-        assert!(rules.len() <= Self::MOST_RULES, "a remote has at most 8 rules");
+        assert!(rules.len() <= Self::MOST_RULES, "a remote has at most 16 rules");
         assert!(rules.iter().all(|rule| !rule.span.is_zero()), "a window has a length");
         let windows = rules.iter().map(|_| Vec::new()).collect();
         Self { rules, windows, rival_share, touched: 0, counted: false }
@@ -100,11 +127,28 @@ impl Quotas {
     ///
     /// A [`Rejection`] when one of the windows is full.
     pub fn admit(&mut self, now: Micros, charges: &[(usize, usize)]) -> Result<(), Rejection> {
+        self.admit_each(now, charges.iter().copied().map(Charge::from))
+    }
+
+    /// The same for requests that count for more than one.
+    ///
+    /// # Errors
+    ///
+    /// A [`Rejection`] when one of the windows has too little room.
+    pub fn admit_costs(&mut self, now: Micros, charges: &[Charge]) -> Result<(), Rejection> {
+        self.admit_each(now, charges.iter().copied())
+    }
+
+    fn admit_each(
+        &mut self,
+        now: Micros,
+        charges: impl Iterator<Item = Charge> + Clone,
+    ) -> Result<(), Rejection> {
         let mut rejection: Option<Rejection> = None;
-        for &(rule, scope) in charges {
+        for Charge { rule, scope, cost } in charges.clone() {
             self.touched |= 1 << rule;
             let Some(window) = self.window(now, rule, scope) else { continue };
-            if let Some(wait) = window.wait(now).map(Duration::from_micros)
+            if let Some(wait) = window.refusal(now, cost).map(Duration::from_micros)
                 && rejection.is_none_or(|worst| worst.wait < wait)
             {
                 rejection = Some(Rejection { rule, wait });
@@ -114,9 +158,9 @@ impl Quotas {
             return Err(rejection);
         }
         self.counted = true;
-        for &(rule, scope) in charges {
+        for Charge { rule, scope, cost } in charges {
             if let Some(window) = self.window(now, rule, scope) {
-                window.count(now);
+                window.count(now, cost);
             }
         }
         Ok(())
@@ -127,8 +171,7 @@ impl Quotas {
         let mut tightest: Option<Standing> = None;
         for &(rule, scope) in charges {
             let Some(window) = self.window(now, rule, scope) else { continue };
-            let remaining = window.limit.saturating_sub(window.used());
-            let reset = window.reset(now);
+            let (remaining, reset) = window.standing(now);
             if tightest.is_none_or(|other| remaining < other.remaining) {
                 let reset = Duration::from_micros(reset);
                 tightest = Some(Standing { rule, limit: window.limit, remaining, reset });
@@ -138,7 +181,7 @@ impl Quotas {
     }
 
     /// Which rules applied since the last call, one bit each, and whether the request counted.
-    pub(crate) fn take_marks(&mut self) -> (u8, bool) {
+    pub(crate) fn take_marks(&mut self) -> (u16, bool) {
         (std::mem::take(&mut self.touched), std::mem::take(&mut self.counted))
     }
 
@@ -160,6 +203,9 @@ struct Window {
     limit: u32,
     span: Micros,
     past: Past,
+    penalty: Micros,
+    /// Everything is refused until then.
+    blocked_until: Micros,
     /// Instant of the rival's next request, and the time between two of them.
     rival: Option<(Micros, Micros)>,
 }
@@ -170,6 +216,9 @@ enum Past {
     Log(VecDeque<Micros>),
     /// The number of the current window, and how many requests it has.
     Counter { phase: Micros, index: u64, used: u32 },
+    /// Tokens in parts: a token is as many parts as the span has microseconds, so that each
+    /// microsecond brings as many parts as the limit has requests, without rounding.
+    Bucket { full: u64, parts: u64, at: Micros },
 }
 
 impl Window {
@@ -180,10 +229,15 @@ impl Window {
             WindowKind::Fixed => {
                 Past::Counter { phase: span - micros(rule.phase) % span, index: 0, used: 0 }
             }
+            WindowKind::Bucket { capacity } => {
+                let full = u64::from(capacity).saturating_mul(span);
+                Past::Bucket { full, parts: full, at: 0 }
+            }
         };
         let rival_requests = f64::from(limit) * rival_share;
         let rival = (rival_requests >= 1.0).then(|| (0, (span as f64 / rival_requests) as u64));
-        Self { limit, span, past, rival }
+        let penalty = micros(rule.penalty);
+        Self { limit, span, past, penalty, blocked_until: 0, rival }
     }
 
     /// Lets the second client send what it has sent by `now`, and forgets the past beyond the span.
@@ -194,8 +248,8 @@ impl Window {
             next += horizon.saturating_sub(next).div_ceil(step) * step;
             while next <= now {
                 self.advance(next);
-                if self.used() < self.limit {
-                    self.count(next);
+                if self.left() > 0 {
+                    self.count(next, 1);
                 }
                 next += step;
             }
@@ -205,7 +259,7 @@ impl Window {
     }
 
     fn advance(&mut self, now: Micros) {
-        let span = self.span;
+        let (span, limit) = (self.span, u64::from(self.limit));
         match &mut self.past {
             Past::Log(log) => {
                 while log.front().is_some_and(|&old| old + span <= now) {
@@ -218,32 +272,70 @@ impl Window {
                     (*index, *used) = (current, 0);
                 }
             }
+            Past::Bucket { full, parts, at } => {
+                let new = now.saturating_sub(*at).saturating_mul(limit);
+                (*parts, *at) = (parts.saturating_add(new).min(*full), now.max(*at));
+            }
         }
     }
 
-    fn used(&self) -> u32 {
+    /// How many more requests there is room for.
+    fn left(&self) -> u32 {
         match &self.past {
-            Past::Log(log) => u32::try_from(log.len()).unwrap_or(u32::MAX),
-            Past::Counter { used, .. } => *used,
+            Past::Log(log) => {
+                self.limit.saturating_sub(u32::try_from(log.len()).unwrap_or(u32::MAX))
+            }
+            Past::Counter { used, .. } => self.limit.saturating_sub(*used),
+            Past::Bucket { parts, .. } => u32::try_from(parts / self.span).unwrap_or(u32::MAX),
         }
     }
 
-    fn count(&mut self, now: Micros) {
+    fn count(&mut self, now: Micros, cost: u32) {
         match &mut self.past {
-            Past::Log(log) => log.push_back(now),
-            Past::Counter { used, .. } => *used += 1,
+            Past::Log(log) => log.extend(std::iter::repeat_n(now, cost as usize)),
+            Past::Counter { used, .. } => *used = used.saturating_add(cost),
+            Past::Bucket { parts, .. } => {
+                *parts = parts.saturating_sub(u64::from(cost).saturating_mul(self.span));
+            }
         }
+    }
+
+    /// The time for which a request is refused, if it is, which may begin a penalty.
+    fn refusal(&mut self, now: Micros, cost: u32) -> Option<Micros> {
+        if now < self.blocked_until {
+            return Some(self.blocked_until - now);
+        }
+        let wait = self.wait(now, cost)?;
+        if self.penalty > 0 {
+            self.blocked_until = now + self.penalty;
+        }
+        Some(wait.max(self.penalty))
     }
 
     /// The time until there is room; `None` when there is room now.
-    fn wait(&self, now: Micros) -> Option<Micros> {
-        if self.used() < self.limit {
+    fn wait(&self, now: Micros, cost: u32) -> Option<Micros> {
+        let lacking = cost.saturating_sub(self.left());
+        if lacking == 0 {
             return None;
         }
         Some(match &self.past {
-            Past::Log(log) => log.front().map_or(self.span, |&oldest| oldest + self.span - now),
+            Past::Log(log) => {
+                log.get(lacking as usize - 1).map_or(self.span, |&oldest| oldest + self.span - now)
+            }
             Past::Counter { .. } => self.reset(now),
+            Past::Bucket { parts, .. } => {
+                let needed = u64::from(cost).saturating_mul(self.span).saturating_sub(*parts);
+                needed.div_ceil(u64::from(self.limit.max(1)))
+            }
         })
+    }
+
+    /// How many more requests there is room for, and the time until the whole limit is free.
+    fn standing(&self, now: Micros) -> (u32, Micros) {
+        match self.blocked_until.checked_sub(now) {
+            Some(rest) if rest > 0 => (0, rest),
+            _ => (self.left(), self.reset(now)),
+        }
     }
 
     /// The time until the whole limit is free.
@@ -251,6 +343,9 @@ impl Window {
         match &self.past {
             Past::Log(log) => log.back().map_or(0, |&newest| newest + self.span - now),
             Past::Counter { phase, index, .. } => (index + 1) * self.span - (now + phase),
+            Past::Bucket { full, parts, .. } => {
+                full.saturating_sub(*parts).div_ceil(u64::from(self.limit.max(1)))
+            }
         }
     }
 }

@@ -6,13 +6,16 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Body, Incoming};
+use http_body_util::{BodyExt, Either, Full, Limited};
+use hyper::body::{Body, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -83,10 +86,39 @@ async fn converse<S: Simulator>(
     let _ended = builder.serve_connection(TokioIo::new(stream), service).await;
 }
 
+/// A body that is shorter than its reply's Content-Length says. It keeps its length to itself:
+/// the connection would not believe the header otherwise. It is cut when the body has ended.
+struct Short {
+    rest: Option<Bytes>,
+    is_flushed: bool,
+}
+
+impl Body for Short {
+    type Data = Bytes;
+    type Error = Reset;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Reset>>> {
+        if let Some(rest) = self.rest.take() {
+            return Poll::Ready(Some(Ok(Frame::data(rest))));
+        }
+        // The connection sends what it has when it is told to wait; cut at once, it sends nothing.
+        if !std::mem::replace(&mut self.is_flushed, true) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(None)
+    }
+}
+
+type Sent = Either<Full<Bytes>, Short>;
+
 async fn answer<S: Simulator>(
     simulator: Arc<S>,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Reset> {
+) -> Result<Response<Sent>, Reset> {
     let (parts, body) = request.into_parts();
     let body = if body.is_end_stream() {
         Bytes::new()
@@ -95,7 +127,17 @@ async fn answer<S: Simulator>(
     };
     let request = Request::from_parts(parts, body);
     if request.uri().path().starts_with("/_sim/") {
-        return Ok(simulator.control(&request).map(Full::new));
+        return Ok(simulator.control(&request).map(whole));
     }
-    simulator.call(request).await.map(|response| response.map(Full::new))
+    let response = simulator.call(request).await?;
+    let is_short = response.headers().contains_key(CONTENT_LENGTH);
+    Ok(response.map(|body| if is_short { short(body) } else { whole(body) }))
+}
+
+fn short(body: Bytes) -> Sent {
+    Either::Right(Short { rest: Some(body), is_flushed: false })
+}
+
+fn whole(body: Bytes) -> Sent {
+    Either::Left(Full::new(body))
 }

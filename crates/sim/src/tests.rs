@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::faults::Period;
 use crate::{
-    Arrival, Chassis, ChassisOptions, Fault, FaultOptions, LatencyOptions, Quotas, Reply, Reset,
-    Rule, ServeOptions, Simulator, WindowKind, World, serve,
+    Arrival, Charge, Chassis, ChassisOptions, Fault, FaultOptions, LatencyOptions, Quotas, Reply,
+    Reset, Rule, ServeOptions, Simulator, WindowKind, World, serve,
 };
 use bytes::Bytes;
 use fastrand::Rng;
@@ -60,7 +60,8 @@ impl World for Counter {
 }
 
 fn rule(limit: u32, span: Duration, kind: WindowKind) -> Rule {
-    Rule { name: "all", limit: Some(limit), span, kind, phase: Duration::ZERO }
+    let (phase, penalty) = (Duration::ZERO, Duration::ZERO);
+    Rule { name: "all", limit: Some(limit), span, kind, phase, penalty }
 }
 
 fn counter(limit: u32, options: ChassisOptions) -> Chassis<Counter> {
@@ -142,6 +143,62 @@ fn a_second_client_takes_its_share_of_every_window() {
     assert_eq!(idle.standing(3_600_000_000, &[(0, 0)]).unwrap().remaining, 30);
 }
 
+#[test]
+fn a_penalty_refuses_everything_for_its_time_and_is_not_prolonged() {
+    let second = 1_000_000;
+    let span = Duration::from_secs(300);
+    let mut blocking = rule(1_200, span, WindowKind::Sliding);
+    blocking.penalty = span;
+    let mut quotas = Quotas::new(vec![blocking], 0.0);
+    // Spread over 200 seconds, so that the window has room again long before the penalty ends.
+    let admitted = (0..1_200).filter(|n| quotas.admit(n * second / 6, &[(0, 0)]).is_ok()).count();
+    assert_eq!(admitted, 1_200);
+    assert_eq!(quotas.admit(200 * second, &[(0, 0)]).unwrap_err().wait, span);
+    let later = quotas.admit(400 * second, &[(0, 0)]).unwrap_err();
+    assert_eq!(later.wait, Duration::from_secs(100), "counted from the first request too many");
+    let standing = quotas.standing(400 * second, &[(0, 0)]).unwrap();
+    assert_eq!((standing.remaining, standing.reset), (0, Duration::from_secs(100)));
+    assert!(quotas.admit(500 * second - 1, &[(0, 0)]).is_err());
+    assert!(quotas.admit(500 * second, &[(0, 0)]).is_ok());
+}
+
+#[test]
+fn a_bucket_lets_its_capacity_pass_at_once_and_then_its_rate() {
+    let minute = Duration::from_secs(60);
+    let five_a_minute = rule(5, minute, WindowKind::Bucket { capacity: 25 });
+    let mut quotas = Quotas::new(vec![five_a_minute], 0.0);
+    let mut accepted = |now: u64| (0..99).filter(|_| quotas.admit(now, &[(0, 0)]).is_ok()).count();
+    assert_eq!(accepted(0), 25);
+    // One token every twelve seconds.
+    let twelve = 12_000_000;
+    assert_eq!([twelve - 1, twelve, 3 * twelve, 1_000 * twelve].map(&mut accepted), [0, 1, 2, 25]);
+    let wait = quotas.admit(1_000 * twelve, &[(0, 0)]).unwrap_err().wait;
+    assert_eq!(wait, Duration::from_secs(12));
+    let whole = quotas.standing(1_000 * twelve, &[(0, 0)]).unwrap();
+    assert_eq!((whole.limit, whole.remaining, whole.reset), (5, 0, 5 * minute));
+}
+
+#[test]
+fn a_request_can_cost_more_than_one() {
+    let second = Duration::from_secs(1);
+    let rules = vec![
+        rule(800, second, WindowKind::Bucket { capacity: 800 }),
+        rule(3, second, WindowKind::Sliding),
+        rule(3, second, WindowKind::Fixed),
+    ];
+    let mut quotas = Quotas::new(rules, 0.0);
+    let mut take = |now, rule, cost| quotas.admit_costs(now, &[Charge { rule, scope: 0, cost }]);
+    assert!(take(0, 0, 500).is_ok());
+    assert_eq!(take(0, 0, 500).unwrap_err().wait, Duration::from_micros(250_000));
+    assert!(take(250_000, 0, 500).is_ok());
+    for rule in [1, 2] {
+        assert!(take(10, rule, 2).is_ok());
+        assert!(take(20, rule, 2).is_err());
+        assert!(take(30, rule, 1).is_ok());
+    }
+    assert_eq!(take(40, 1, 2).unwrap_err().wait, Duration::from_micros(999_970));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_uplink_delay_passes_before_the_count_and_the_downlink_after() {
     let latency = LatencyOptions::constant(Duration::from_millis(80));
@@ -163,6 +220,7 @@ async fn each_fault_does_to_the_world_and_to_the_client_what_it_says() {
         Some(Fault::Error(502)),
         Some(Fault::Slow(late)),
         Some(Fault::Truncate),
+        Some(Fault::CutBody),
     ]);
     let effects = || sim.with_world(|world| world.effects);
     assert_eq!((sim.call(get()).await.unwrap_err(), effects()), (Reset, 0));
@@ -177,10 +235,12 @@ async fn each_fault_does_to_the_world_and_to_the_client_what_it_says() {
     assert!(serde_json::from_slice::<Value>(half.body()).is_err());
     assert!(half.headers().contains_key("x-request-id"));
     assert_eq!(effects(), 3);
+    let cut = sim.call(get()).await.unwrap();
+    assert_eq!((&cut.headers()["content-length"], cut.body().len()), (&"15".parse().unwrap(), 7));
     let mut seen = Vec::new();
     sim.ledger().each(|entry| seen.push((entry.status, entry.effect)));
-    let expected = [None, None, Some(502), Some(200), Some(200)];
-    assert!(seen.into_iter().eq(expected.into_iter().zip([false, true, false, true, true])));
+    let expected = [None, None, Some(502), Some(200), Some(200), Some(200)];
+    assert!(seen.into_iter().eq(expected.into_iter().zip([false, true, false, true, true, true])));
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,6 +250,15 @@ async fn a_reply_that_nobody_waits_for_has_still_taken_effect() {
     let patience = Duration::from_secs(30);
     assert!(tokio::time::timeout(patience, sim.call(get())).await.is_err());
     assert_eq!(sim.with_world(|world| world.effects), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_calendar_starts_when_it_is_told_to() {
+    let start_at = Some("2026-01-31T00:00:00Z".parse().unwrap());
+    let sim = counter(9, ChassisOptions { start_at, ..ChassisOptions::default() });
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    let (at, wall) = sim.now();
+    assert_eq!((at, wall.to_string().as_str()), (90_000_000, "2026-01-31T00:01:30Z"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,6 +319,18 @@ async fn a_port_keeps_connections_answers_and_cuts() {
     }
     sim.force([Some(Fault::ResetBefore)]);
     assert_eq!(raw(&mut stream, THING).await, "", "cut without a reply");
+}
+
+#[tokio::test]
+async fn a_cut_body_ends_before_its_length_and_takes_the_connection_along() {
+    let (sim, mut stream) = on_port(ServeOptions::default()).await;
+    sim.force([Some(Fault::CutBody)]);
+    stream.write_all(THING.as_bytes()).await.unwrap();
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).await.unwrap();
+    let reply = String::from_utf8(reply).unwrap();
+    assert!(reply.contains("content-length: 15\r\n"), "{reply}");
+    assert!(reply.ends_with("\r\n\r\n{\"some\""), "{reply}");
 }
 
 #[tokio::test]

@@ -10,8 +10,6 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// The key that every simulator accepts.
-pub const KEY: &str = "sk_test_simulated";
 /// How long it may take to answer a question about itself.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -24,21 +22,21 @@ pub struct Remote {
 }
 
 /// What it counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     /// All requests.
     pub requests: u64,
     /// Those that were answered 429.
     pub too_many: u64,
-    /// Objects that are left.
-    pub remaining: u64,
+    /// The whole summary, with what this simulator alone knows.
+    pub json: Value,
 }
 
 impl Remote {
-    /// Starts `windlass sim workos` on a free port; its first line says where it listens.
-    pub fn start(windlass: &Path, arguments: &[impl AsRef<str>]) -> Result<Self> {
+    /// Starts `windlass sim SYSTEM` on a free port; its first line says where it listens.
+    pub fn start(windlass: &Path, system: &str, arguments: &[impl AsRef<str>]) -> Result<Self> {
         let mut command = Command::new(windlass);
-        command.args(["sim", "workos", "--port", "0"]);
+        command.args(["sim", system, "--port", "0"]);
         command.args(arguments.iter().map(AsRef::as_ref));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let shown = shown(&command);
@@ -61,7 +59,8 @@ impl Remote {
 
     /// What it counted so far.
     pub fn summary(&self) -> Result<Summary> {
-        let authority = self.url.trim_start_matches("http://");
+        let (_, rest) = self.url.split_once("://").context("an address has a scheme")?;
+        let authority = rest.split('/').next().unwrap_or_default();
         let mut stream = TcpStream::connect(authority)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let request =
@@ -75,14 +74,12 @@ impl Remote {
 }
 
 impl Summary {
-    fn read(json: &str) -> Result<Self> {
-        let json: Value = serde_json::from_str(json).context("the summary is no JSON")?;
+    /// Reads the JSON of `/_sim/summary`.
+    pub fn read(text: &str) -> Result<Self> {
+        let json: Value = serde_json::from_str(text).context("the summary is no JSON")?;
         let number = |name: &str| json[name].as_u64().with_context(|| format!("no {name}"));
-        Ok(Self {
-            requests: number("requests")?,
-            too_many: number("too_many_requests")?,
-            remaining: number("organizations")? + number("users")?,
-        })
+        let (requests, too_many) = (number("requests")?, number("too_many_requests")?);
+        Ok(Self { requests, too_many, json })
     }
 }
 
@@ -100,9 +97,10 @@ mod tests {
 
     #[test]
     fn a_summary_is_read() {
-        let text = r#"{"organizations":1,"users":2,"requests":30,"too_many_requests":4}"#;
+        let text = r#"{"users":2,"requests":30,"too_many_requests":4}"#;
         let summary = Summary::read(text).unwrap();
-        assert_eq!(summary, Summary { requests: 30, too_many: 4, remaining: 3 });
+        assert_eq!((summary.requests, summary.too_many), (30, 4));
+        assert_eq!(summary.json["users"], 2);
         assert!(Summary::read("{}").is_err());
     }
 }

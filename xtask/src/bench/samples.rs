@@ -11,10 +11,22 @@ pub struct Sample {
     pub requests: u64,
     /// How many of them it answered 429.
     pub too_many: u64,
-    /// Objects that were deleted.
-    pub deleted: u64,
+    /// How many objects of the job are done.
+    pub done: u64,
     /// The share of the machine that other programs used meanwhile.
     pub others_percent: f64,
+}
+
+impl Sample {
+    /// One line about it while others still run.
+    pub fn words(&self, done: &str) -> String {
+        let Self { cost, requests, done: count, others_percent, .. } = self;
+        let Cost { wall_s, cpu_s, peak_mib, .. } = cost;
+        format!(
+            "{wall_s:.3} s, CPU {cpu_s:.3} s, {peak_mib:.1} MiB, {requests} requests, {count} \
+             {done}, others {others_percent:.0} %"
+        )
+    }
 }
 
 /// All measurements.
@@ -64,9 +76,24 @@ impl Samples {
         self.spread(|sample| sample.cost.wall_s)
     }
 
+    /// Seconds of CPU.
+    pub fn cpu_s(&self) -> Spread {
+        self.spread(|sample| sample.cost.cpu_s)
+    }
+
     /// Milliseconds of CPU for 1,000 requests.
     pub fn cpu_ms(&self) -> Spread {
         self.spread(|sample| sample.cost.cpu_s * 1e6 / sample.requests.max(1) as f64)
+    }
+
+    /// Requests that the simulator saw.
+    pub fn requests(&self) -> Spread {
+        self.spread(|sample| sample.requests as f64)
+    }
+
+    /// Whether every sample did so much.
+    pub fn are_whole(&self, count: u64) -> bool {
+        self.0.iter().all(|sample| sample.done >= count)
     }
 
     /// The largest resident set.

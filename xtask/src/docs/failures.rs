@@ -78,7 +78,9 @@ fn verdicts(text: &str) -> Result<BTreeMap<String, Fields>> {
                 (fields(inner, &bases)?, after)
             }
             None => {
-                let (name, after) = value.split_once(',').context("an arm without a comma")?;
+                // rustfmt puts a name that has no room behind its patterns into braces.
+                let (name, after) =
+                    value.split_once([',', '}']).context("an arm without an end")?;
                 let base = bases.get(name.trim()).with_context(|| format!("no `{name}`"))?;
                 (base.clone(), after)
             }

@@ -5,6 +5,7 @@ mod commands;
 mod failures;
 mod settings;
 mod source;
+mod variables;
 
 use crate::place::Place;
 use anyhow::{Context, Result, bail};
@@ -52,9 +53,11 @@ pub fn run(place: &Place, mode: Mode) -> Result<bool> {
 fn pages(place: &Place, mode: Mode) -> Result<Vec<(&'static str, String)>> {
     let read = |path: &str| fs::read_to_string(place.root.join(path)).context(path.to_owned());
     let failure = read("crates/engine/src/failure.rs")?;
+    let program = program(place, mode)?;
+    let defaults = read("crates/cli/src/defaults.toml")?;
     Ok(vec![
-        ("commands.md", commands::page(&program(place, mode)?)?),
-        ("settings.md", settings::page(&read("crates/cli/src/defaults.toml")?)),
+        ("commands.md", commands::page(&program)?),
+        ("settings.md", settings::page(&defaults) + &variables::section(&program)?),
         ("exit-codes.md", exit_codes(&read("crates/cli/src/exit.rs")?)?),
         ("failures.md", failures::page(&failure)?),
     ])

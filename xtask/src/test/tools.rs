@@ -1,8 +1,12 @@
-//! What tests need from outside: a browser, and the official WorkOS emulator on Node. On Debian
-//! and Ubuntu what is missing is installed; elsewhere its tests are skipped, and that is said.
+//! What tests and benchmarks need from outside: a browser, and on Node the official WorkOS emulator
+//! and wrangler. On Debian and Ubuntu what is missing is installed; elsewhere its tests are
+//! skipped, and that is said.
+
+pub mod npm;
 
 use crate::place::{Place, is_ci, output, program};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use npm::Package;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -11,9 +15,11 @@ use std::process::Command;
 
 /// The version of the official emulator that the tests were written against.
 const EMULATOR: &str = "0.14.0";
-/// The oldest Node that this emulator accepts.
-const NODE_OLDEST: (u32, u32) = (20, 20);
-/// The Node that is taken from npm where the distribution's own is too old.
+/// The version of Cloudflare's own command line that tests and benchmarks were written against.
+const WRANGLER: &str = "4.164.0";
+/// The oldest Node that this wrangler accepts; the emulator is content with an older one.
+const NODE_OLDEST: (u32, u32) = (22, 12);
+/// The Node that is taken from npm where the machine's own is too old.
 const NODE_VERSION: &str = "22.23.3";
 const BROWSERS: &[&str] =
     &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
@@ -24,6 +30,7 @@ pub struct Tools {
     chromium: Option<PathBuf>,
     node: Option<PathBuf>,
     emulator: Option<PathBuf>,
+    wrangler: Option<PathBuf>,
     /// Whether a missing tool is a failure rather than a skip.
     required: bool,
     /// What went wrong while installing.
@@ -42,32 +49,46 @@ impl Tools {
                 tools.install_packages();
             }
             tools.look(place);
-            tools.install_from_npm(place);
+            tools.install_from_npm(place, true);
             tools.look(place);
         }
         tools
     }
 
+    /// Looks for Node and wrangler alone, and takes what is missing from npm.
+    pub fn for_bench(place: &Place) -> Self {
+        let mut tools = Self::default();
+        tools.look(place);
+        tools.install_from_npm(place, false);
+        tools.look(place);
+        tools
+    }
+
     fn look(&mut self, place: &Place) {
+        let home = |name: &str| place.target.join(name);
+        let holds = |name: &str, package: Package| Some(home(name)).filter(|at| package.is_in(at));
         self.chromium = named("WINDLASS_CHROMIUM").or_else(|| program(BROWSERS));
-        let own = node_home(place).join("node_modules").join(node_package()).join("bin/node");
+        let own = Package::of_node(NODE_VERSION).folder(&home("node")).join("bin/node");
         let candidates = [program(&["node"]), Some(own)];
         self.node = candidates.into_iter().flatten().find(|node| is_recent(node));
-        self.emulator = named("WINDLASS_EMULATOR_DIR")
-            .or_else(|| Some(emulator_home(place)).filter(|folder| has_emulator(folder)));
+        self.emulator =
+            named("WINDLASS_EMULATOR_DIR").or_else(|| holds("emulator", emulator_package()));
+        self.wrangler =
+            named("WINDLASS_WRANGLER_DIR").or_else(|| holds("wrangler", wrangler_package()));
     }
 
     /// What the distribution has.
     fn install_packages(&mut self) {
         let mut packages = Vec::new();
+        let lacks_packages = self.emulator.is_none() || self.wrangler.is_none();
         if self.chromium.is_none() {
             packages.push("chromium");
         }
         // A Node that is not the distribution's brings its own npm.
-        if self.emulator.is_none() && program(&["npm"]).is_none() {
+        if lacks_packages && program(&["npm"]).is_none() {
             packages.push("npm");
         }
-        if self.emulator.is_none() && program(&["node"]).is_none() {
+        if lacks_packages && program(&["node"]).is_none() {
             packages.push("nodejs");
         }
         if packages.is_empty() {
@@ -83,36 +104,52 @@ impl Tools {
         }
     }
 
-    /// The emulator, and a newer Node where the distribution's is too old for it.
-    fn install_from_npm(&mut self, place: &Place) {
-        if self.emulator.is_some() && self.node.is_some() {
-            return;
+    /// What runs on Node, and a newer Node where the machine's own is too old for it.
+    fn install_from_npm(&mut self, place: &Place, with_emulator: bool) {
+        let wanted = [
+            (self.node.is_none(), "node", Package::of_node(NODE_VERSION)),
+            (self.wrangler.is_none(), "wrangler", wrangler_package()),
+            (with_emulator && self.emulator.is_none(), "emulator", emulator_package()),
+        ];
+        for (is_missing, folder, package) in wanted {
+            if !is_missing {
+                continue;
+            }
+            let Some(npm) = program(&["npm"]) else {
+                self.troubles.push(format!("no {folder}: npm was not found"));
+                continue;
+            };
+            if let Err(error) = package.install(&npm, &place.target.join(folder)) {
+                self.troubles.push(format!("no {folder} from npm: {error:#}"));
+            }
         }
-        let Some(npm) = program(&["npm"]) else {
-            self.troubles.push("npm was not found".to_owned());
-            return;
-        };
-        if self.node.is_none()
-            && let Err(error) = install(&npm, &node_home(place), &node_package(), NODE_VERSION)
-        {
-            self.troubles.push(format!("no newer Node from npm: {error:#}"));
-        }
-        if self.emulator.is_none()
-            && let Err(error) = install(&npm, &emulator_home(place), "workos", EMULATOR)
-        {
-            self.troubles.push(format!("no WorkOS emulator from npm: {error:#}"));
+    }
+
+    /// A Node that is recent enough.
+    pub fn node(&self) -> Option<&Path> {
+        self.node.as_deref()
+    }
+
+    /// The folder that holds wrangler's `node_modules`.
+    pub fn wrangler(&self) -> Option<&Path> {
+        self.wrangler.as_deref()
+    }
+
+    /// Says what went wrong while installing.
+    pub fn warn(&self) {
+        for trouble in &self.troubles {
+            eprintln!("warning: {trouble}");
         }
     }
 
     /// Says what is there and what is not.
     pub fn report(&self) {
-        for trouble in &self.troubles {
-            eprintln!("warning: {trouble}");
-        }
+        self.warn();
         let wanted = [
             ("chromium", &self.chromium, "browser tests"),
-            ("node", &self.node, "emulator tests"),
+            ("node", &self.node, "emulator and explorer tests"),
             ("the WorkOS emulator", &self.emulator, "emulator tests"),
+            ("wrangler", &self.wrangler, "explorer tests"),
         ];
         for (name, path, tests) in wanted {
             match path {
@@ -128,9 +165,15 @@ impl Tools {
         if let Some(chromium) = &self.chromium {
             command.env("WINDLASS_CHROMIUM", chromium);
         }
-        if let (Some(node), Some(emulator)) = (&self.node, &self.emulator) {
-            command.env("WINDLASS_EMULATOR_DIR", emulator);
+        if let Some(node) = &self.node {
             command.env("PATH", path_with(node));
+            let folders = [
+                ("WINDLASS_EMULATOR_DIR", &self.emulator),
+                ("WINDLASS_WRANGLER_DIR", &self.wrangler),
+            ];
+            for (variable, folder) in folders {
+                command.envs(folder.as_ref().map(|folder| (variable, folder)));
+            }
         }
         if self.required {
             command.env("WINDLASS_REQUIRE_ALL", "1");
@@ -149,49 +192,13 @@ fn named(variable: &str) -> Option<PathBuf> {
     env::var_os(variable).map(PathBuf::from).filter(|path| path.exists())
 }
 
-/// The folder that holds the emulator's `node_modules`.
-fn emulator_home(place: &Place) -> PathBuf {
-    place.target.join("emulator")
+fn emulator_package() -> Package {
+    Package::new("workos", EMULATOR)
 }
 
-fn has_emulator(folder: &Path) -> bool {
-    has_version(folder, "workos", EMULATOR)
-}
-
-fn has_version(folder: &Path, package: &str, version: &str) -> bool {
-    let manifest = folder.join("node_modules").join(package).join("package.json");
-    let text = fs::read_to_string(manifest).unwrap_or_default();
-    serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|json| json["version"] == version)
-}
-
-fn node_package() -> String {
-    let cpu = if env::consts::ARCH == "aarch64" { "arm64" } else { "x64" };
-    let system = if env::consts::OS == "macos" { "darwin" } else { "linux" };
-    format!("node-{system}-{cpu}")
-}
-
-fn node_home(place: &Place) -> PathBuf {
-    place.target.join("node")
-}
-
-/// Installs one package of npm into a folder of its own.
-pub fn install(npm: &Path, home: &Path, package: &str, version: &str) -> Result<()> {
-    if has_version(home, package, version) {
-        return Ok(());
-    }
-    println!("installing {package} {version} into {}", home.display());
-    fs::create_dir_all(home)?;
-    // Without it npm looks for a package.json in the folders above.
-    fs::write(home.join("package.json"), "{\"private\":true}\n")?;
-    let mut command = Command::new(npm);
-    command.current_dir(home).arg("install").arg(format!("{package}@{version}"));
-    command.args(["--ignore-scripts", "--omit=optional", "--omit=peer"]);
-    command.args(["--no-audit", "--no-fund", "--loglevel=error"]);
-    output(&mut command)?;
-    if !has_version(home, package, version) {
-        bail!("npm installed something else than {package} {version}");
-    }
-    Ok(())
+/// Its programs, workerd and esbuild, are optional packages for each system.
+fn wrangler_package() -> Package {
+    Package { with_optional: true, ..Package::new("wrangler", WRANGLER) }
 }
 
 fn is_recent(node: &Path) -> bool {
@@ -236,9 +243,10 @@ mod tests {
     #[test]
     fn versions_of_node_are_compared() {
         assert_eq!(version("v20.20.2\n"), Some((20, 20)));
-        assert!(version("v20.19.5").unwrap() < NODE_OLDEST);
+        assert!(version("v22.11.9").unwrap() < NODE_OLDEST);
         assert!(version("v9.99.0").unwrap() < NODE_OLDEST);
-        assert!(version("v22.0.0").unwrap() >= NODE_OLDEST);
+        assert!(version("v22.12.0").unwrap() >= NODE_OLDEST);
+        assert!(version("v24.0.0").unwrap() >= NODE_OLDEST);
         assert_eq!(version("20.20.2"), None);
         assert_eq!(version(""), None);
     }

@@ -7,12 +7,13 @@ use super::preview::preview;
 use crate::cli::ApplyArgs;
 use crate::display::words;
 use crate::exit::{Error, Exit};
-use crate::settings::Origin;
-use clap::{ArgMatches, FromArgMatches};
+use crate::runs::Planned;
+use crate::settings::{Origin, variables_with_keys};
+use clap::{Arg, ArgMatches, FromArgMatches};
 use std::path::Path;
 use std::time::Duration;
 use windlass_connectors::transport::check_base_url;
-use windlass_connectors::{Connector, Opening, Setup};
+use windlass_connectors::{Connector, Opening, OperationKind, Setup};
 use windlass_engine::clock::{Clock, unix_millis};
 use windlass_engine::plan::{Header, Plan};
 
@@ -24,13 +25,16 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Error> {
     let args = ApplyArgs::from_arg_matches(matches).unwrap_or_default();
     let plan = find_plan(matches, &args.plan)?;
     let connector = connector_of(&plan.header)?;
-    let desk = Desk::open(Some(connector.name), matches)?;
+    let desk = Desk::open(Some(connector), matches)?;
     refuse_if_stale(&desk, connector, &plan.header)?;
     block_on(async {
         let mut wires = Wires::new();
         let (_, opening) =
             reopen(&desk, connector, &plan.header, matches, wires.context.clock, KeyRule::Same)?;
-        refuse_if_too_large(&desk, connector, &plan.header)?;
+        let kind = connector.kind_of(&plan.header.operation);
+        if kind == OperationKind::Destroy {
+            refuse_if_too_large(&desk, connector, &plan.header)?;
+        }
         let folder = desk.runs.create(&plan.header.id)?;
         if folder.is_begun() {
             let what = format!("this plan was begun already, as run {}", folder.name);
@@ -40,15 +44,16 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Error> {
             )));
         }
         let plan = adopt(&plan, &folder)?;
-        desk.screen.preview(&preview(&opening, &plan)?, false);
+        let screen = desk.screen_for(&opening);
+        screen.preview(&preview(&opening, &plan)?, false);
         if plan.header.steps == 0 {
-            desk.screen.nothing_to_do(&plan.header);
+            screen.nothing_to_do(&plan.header);
             return Ok(Exit::Done);
         }
-        if !args.yes {
-            confirm(&plan.header, &mut wires).await?;
+        if kind == OperationKind::Destroy && !args.yes {
+            confirm(&plan.header, &opening, &mut wires).await?;
         }
-        desk.work(opening, plan, &folder, wires, false).await
+        desk.work(opening, Planned::whole(plan), &folder, wires, false).await
     })
 }
 
@@ -88,7 +93,7 @@ pub enum KeyRule {
 }
 
 /// Opens the job of a plan, for the account and the base URL that it was made with. A base URL
-/// that nobody named is the plan's own: the key's fingerprint has to fit, too.
+/// that nobody named is the plan's own: the account has to fit, too.
 pub fn reopen(
     desk: &Desk,
     connector: &Connector,
@@ -108,21 +113,30 @@ pub fn reopen(
         return Err(Error::new(Exit::Refused, what)
             .hint("apply it with the base URL it was made for, or make a new plan"));
     }
-    if key == KeyRule::Same && setup.key.fingerprint() != plan.account {
+    let opening = (connector.reopen)(&setup, plan, &guards(connector, matches))?;
+    if key == KeyRule::Same && opening.account != plan.account {
         let what = format!(
-            "the plan was made with another key ({}) than the present one ({})",
-            plan.account,
-            setup.key.fingerprint()
+            "the plan was made with another key or account ({}) than the present one ({})",
+            plan.account, opening.account
         );
         return Err(Error::new(Exit::Refused, what).hint(format!(
             "set {} to the key of the plan's account, or make a new plan; \
              `windlass resume --new-key` \
              goes on with a run whose key was replaced",
-            connector.key_variable
+            variables_with_keys(connector)
         )));
     }
-    let opening = (connector.reopen)(&setup, plan, matches)?;
     Ok((setup, opening))
+}
+
+/// The guards of a command line; one that does not have all of them names none.
+fn guards(connector: &Connector, matches: &ArgMatches) -> ArgMatches {
+    let command = (connector.guards)();
+    let known = |argument: &Arg| matches.try_contains_id(argument.get_id().as_str()).is_ok();
+    if command.get_arguments().all(known) {
+        return matches.clone();
+    }
+    command.get_matches_from(["guards"])
 }
 
 fn refuse_if_stale(desk: &Desk, connector: &Connector, plan: &Header) -> Result<(), Error> {
@@ -137,7 +151,7 @@ fn refuse_if_stale(desk: &Desk, connector: &Connector, plan: &Header) -> Result<
             words::duration(age_max)
         );
         return Err(Error::new(Exit::Refused, what)
-            .hint("make a new plan: what it would delete may have changed since"));
+            .hint("make a new plan: what it would change may be different by now"));
     }
     Ok(())
 }

@@ -1,21 +1,19 @@
 //! What every command that runs something needs: settings, screen, the folder of runs, and the
 //! wires between a run and the world.
 
+use super::setup::setup;
 use crate::cli;
 use crate::control::Listening;
 use crate::display::{self, Output, Screen};
 use crate::exit::{self, Error, Exit};
-use crate::runs::{RunFolder, Runs};
-use crate::settings::Settings;
+use crate::runs::{Planned, RunFolder, Runs};
+use crate::settings::{Keys, Settings};
 use crate::signals;
 use clap::ArgMatches;
-use jiff::Timestamp;
 use std::future::Future;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use windlass_connectors::transport::{NetworkOptions, Transport, check_base_url};
-use windlass_connectors::{Connector, Opening, Secret, Setup};
+use windlass_connectors::{Connector, Opening, Setup};
 use windlass_engine::clock::Clock;
-use windlass_engine::plan::Plan;
 use windlass_engine::report::Report;
 use windlass_engine::runner::stop::Stop;
 use windlass_engine::runner::{Order, Session, SessionSettings, run};
@@ -67,15 +65,14 @@ impl Desk {
     ///
     /// # Errors
     /// Wrong settings, or a state directory that can't be used.
-    pub fn open(system: Option<&str>, matches: &ArgMatches) -> Result<Self, Error> {
+    pub fn open(connector: Option<&Connector>, matches: &ArgMatches) -> Result<Self, Error> {
         let mut flags = cli::program_flags(matches);
-        if let Some(system) = system {
-            flags.extend(cli::limit_flags(system, matches));
+        if let Some(connector) = connector {
+            flags.extend(cli::system_flags(connector, matches));
         }
         let settings = Settings::load(flags)?;
         let runs = Runs::open(&settings.state_dir()?)?;
-        let show = cli::show_args(matches);
-        let screen = Screen::detect(output(&settings), show.dashboard, show.debug, show.quiet);
+        let screen = screen(&settings, matches);
         Ok(Self { settings, screen, runs, seed: fastrand::u64(..) })
     }
 
@@ -84,10 +81,10 @@ impl Desk {
     /// # Errors
     /// A wrong base URL, or no key.
     pub fn setup(&self, connector: &Connector, clock: Clock) -> Result<Setup, Error> {
-        self.setup_with(connector, clock, self.key(connector)?)
+        self.setup_with(connector, clock, self.settings.keys(connector)?)
     }
 
-    /// The same with this key.
+    /// The same with these keys.
     ///
     /// # Errors
     /// A wrong base URL.
@@ -95,52 +92,15 @@ impl Desk {
         &self,
         connector: &Connector,
         clock: Clock,
-        key: Secret,
+        keys: Keys,
     ) -> Result<Setup, Error> {
-        let system = connector.name;
-        let text = |name: &str| self.settings.text(&format!("{system}.{name}"));
-        let base_url = check_base_url(text("base-url").unwrap_or(connector.base_url));
-        let limits = self.settings.limits(system, self.seed);
-        let idle_connections_max = usize::try_from(limits.concurrency()).unwrap_or(usize::MAX);
-        let protect = self.settings.get(&format!("{system}.protect"));
-        Ok(Setup {
-            clock,
-            base_url: base_url
-                .map_err(|error| Error::new(Exit::Usage, error.to_string()).hint(error.hint()))?,
-            key,
-            transport: Transport::network(NetworkOptions {
-                idle_connections_max,
-                ..NetworkOptions::from_env()
-            }),
-            limits,
-            now: Timestamp::now(),
-            protect: protect.map(|value| value.texts.clone()).unwrap_or_default(),
-        })
+        setup(&self.settings, connector, clock, keys, self.seed)
     }
 
-    /// The key, from the environment or from the file that the settings name.
-    fn key(&self, connector: &Connector) -> Result<Secret, Error> {
-        if let Ok(text) = std::env::var(connector.key_variable)
-            && !text.trim().is_empty()
-        {
-            return Ok(Secret::new(&text));
-        }
-        let missing = || {
-            let what = format!("there is no key: {} is not set", connector.key_variable);
-            Error::new(Exit::Usage, what).hint(format!(
-                "set {} in the environment, or `key-file` in the settings; \
-                 `windlass demo` needs none",
-                connector.key_variable
-            ))
-        };
-        let path = self.settings.text(&format!("{}.key-file", connector.name));
-        let path = path.ok_or_else(missing)?;
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            Error::new(Exit::Usage, format!("the key file {path} can't be read"))
-                .because(&error)
-                .hint("`key-file` in the settings names a file that holds the key and nothing else")
-        })?;
-        if text.trim().is_empty() { Err(missing()) } else { Ok(Secret::new(&text)) }
+    /// How a job is shown: one that writes data to standard output has it for itself.
+    #[must_use]
+    pub fn screen_for(&self, opening: &Opening) -> Screen {
+        if opening.data_on_stdout { self.screen.beside_data() } else { self.screen }
     }
 
     /// Applies what is left of a plan, shows it, and says how the program ends.
@@ -150,16 +110,18 @@ impl Desk {
     pub async fn work(
         &self,
         opening: Opening,
-        plan: Plan,
+        planned: Planned,
         folder: &RunFolder,
         wires: Wires,
         retry_failed: bool,
     ) -> Result<Exit, Error> {
         let _lock = folder.lock()?;
+        let Planned { plan, listing } = planned;
         let (journal, recovered) = folder.journal(&plan.header)?;
         let header = plan.header.clone();
-        let session = Session { plan, journal, recovered, retry_failed };
-        let reporters = self.screen.reporters(&header, &wires.speak);
+        let session = Session { plan, listing, journal, recovered, retry_failed };
+        let screen = self.screen_for(&opening);
+        let reporters = screen.reporters(&header, &wires.speak);
         let settings = SessionSettings { window: self.window(&opening), seed: self.seed };
         let control = Listening::open(folder);
         let mut ears = std::pin::pin!(listen(control, wires.speak));
@@ -183,11 +145,14 @@ impl Desk {
             () = tokio::task::yield_now() => {}
         }
         let report = Report::new(&header, &tally);
-        self.screen.summary(&report);
+        screen.summary(&report);
         Ok(exit::of_run(&tally))
     }
 
     fn window(&self, opening: &Opening) -> usize {
+        if let Some(window) = opening.job.info().window {
+            return window;
+        }
         let remotes = opening.job.remotes();
         let most = remotes.iter().map(|remote| remote.meter().concurrency).max().unwrap_or(1);
         usize::try_from(most).unwrap_or(usize::MAX).saturating_mul(BATCHES_PER_REQUEST)
@@ -209,7 +174,13 @@ async fn listen(control: std::io::Result<Listening>, speak: Sender<Order>) {
     tokio::join!(socket, signals::forward(speak.clone()));
 }
 
-/// How things are shown, by the settings.
+/// How things are shown, by the settings and the arguments of a command.
+pub fn screen(settings: &Settings, matches: &ArgMatches) -> Screen {
+    let show = cli::show_args(matches);
+    Screen::detect(output(settings), show.dashboard, show.watch.debug, show.watch.quiet)
+}
+
+/// What goes to standard output, by the settings.
 pub fn output(settings: &Settings) -> Output {
     match settings.text("output") {
         Some("json") => Output::Json,

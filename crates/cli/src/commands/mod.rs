@@ -7,11 +7,14 @@ mod config;
 mod ctl;
 mod demo;
 mod desk;
+mod operation;
 mod plan;
 mod preview;
+mod query;
 mod report;
 mod resume;
 mod runs;
+mod setup;
 mod sim;
 
 use crate::exit::{Error, Exit};
@@ -22,19 +25,19 @@ use clap::ArgMatches;
 /// # Errors
 /// Everything that ends the program before or instead of a run.
 pub fn dispatch(matches: &ArgMatches) -> Result<Exit, Error> {
-    let Some((name, matches)) = matches.subcommand() else {
+    let Some((name, inner)) = matches.subcommand() else {
         return Err(Error::new(Exit::Usage, "no command is given").hint("see `windlass --help`"));
     };
     match name {
-        "apply" => apply::run(matches),
-        "resume" => resume::run(matches),
-        "runs" => runs::run(matches),
-        "report" => report::run(matches),
-        "ctl" => ctl::run(matches),
-        "sim" => sim::run(matches),
-        "demo" => demo::run(matches),
-        "config" => config::run(matches),
-        "completions" => Ok(completions::run(matches)),
-        system => plan::run(system, matches),
+        "apply" => apply::run(inner),
+        "resume" => resume::run(inner),
+        "runs" => runs::run(inner),
+        "report" => report::run(inner),
+        "ctl" => ctl::run(inner),
+        "sim" => sim::run(inner),
+        "demo" => demo::run(inner),
+        "config" => config::run(inner),
+        "completions" => Ok(completions::run(inner)),
+        _ => operation::run(matches),
     }
 }

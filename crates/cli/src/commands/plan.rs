@@ -1,37 +1,23 @@
-//! `windlass SYSTEM OPERATION`: list, show the plan, ask, carry it out.
+//! The way of a new plan: list, show it, ask, carry it out.
 
-use super::desk::{Desk, Wires, block_on};
+use super::desk::{Desk, Wires};
 use super::preview::preview;
-use crate::cli::SafetyArgs;
-use crate::display;
+use crate::cli::Choices;
+use crate::display::{self, Screen, words};
 use crate::exit::{Error, Exit};
-use crate::runs::{RunFolder, io_error};
+use crate::runs::{Planned, RunFolder, io_error};
 use crate::signals;
-use clap::{ArgMatches, FromArgMatches};
 use jiff::tz::TimeZone;
 use std::io::BufRead;
 use std::path::PathBuf;
-use windlass_connectors::{Connector, Opening, Setup};
+use windlass_connectors::{Connector, Opening, OperationKind, Setup};
 use windlass_engine::clock::unix_millis;
 use windlass_engine::plan::{Draft, Header, Plan, PlanWriter};
 use windlass_engine::runner::{Command, discover};
 
-/// Lists, shows, asks and applies.
-pub fn run(system: &str, matches: &ArgMatches) -> Result<Exit, Error> {
-    let connector = windlass_connectors::find(system)
-        .ok_or_else(|| Error::new(Exit::Usage, format!("there is no command `{system}`")))?;
-    let Some((operation, matches)) = matches.subcommand() else {
-        return Err(Error::new(Exit::Usage, format!("`{system}` needs an operation")));
-    };
-    let desk = Desk::open(Some(system), matches)?;
-    let safety = SafetyArgs::from_arg_matches(matches).unwrap_or_default();
-    block_on(async {
-        let wires = Wires::new();
-        let setup = desk.setup(connector, wires.context.clock)?;
-        let opening = (connector.open)(&setup, operation, matches)?;
-        plan_and_apply(&desk, connector, &setup, opening, &safety, wires).await
-    })
-}
+/// What the reasons for leaving an object alone have in common where an expression says neither yes
+/// nor no to it.
+const UNANSWERED: &str = "can't be answered";
 
 /// The whole way of a new plan.
 pub async fn plan_and_apply(
@@ -39,17 +25,25 @@ pub async fn plan_and_apply(
     connector: &Connector,
     setup: &Setup,
     opening: Opening,
-    safety: &SafetyArgs,
+    choices: &Choices,
     mut wires: Wires,
 ) -> Result<Exit, Error> {
     let draft = draft(connector, setup, &opening);
-    let folder = match &safety.plan_out {
+    let folder = match &choices.plan_out {
         Some(_) => None,
         None => Some(desk.runs.create(&draft.id)?),
     };
-    let path = plan_path(safety, folder.as_ref());
-    let made = make(desk, &opening, draft, &path, &mut wires).await;
-    let plan = match made {
+    let path = plan_path(choices, folder.as_ref());
+    if let (OperationKind::Stream, Some(folder)) = (choices.kind, &folder) {
+        return stream(desk, opening, draft, folder, wires).await;
+    }
+    let screen = desk.screen_for(&opening);
+    let made = async {
+        // While it is listed, a run is at work for everybody who looks at its folder.
+        let _lock = folder.as_ref().map(RunFolder::lock).transpose()?;
+        make(&screen, &opening, draft, &path, &mut wires).await
+    };
+    let plan = match made.await.and_then(|plan| checked(&screen, &opening, choices, plan)) {
         Ok(plan) => plan,
         Err(error) => {
             if let Some(folder) = folder {
@@ -58,27 +52,73 @@ pub async fn plan_and_apply(
             return Err(error);
         }
     };
-    let is_result = safety.dry_run || safety.plan_out.is_some();
-    desk.screen.preview(&preview(&opening, &plan)?, is_result);
-    refuse_if_too_large(desk, connector, &plan.header)?;
-    let Some(folder) = folder.filter(|_| !safety.dry_run) else {
-        desk.screen.planned(&plan.header, &path, safety.plan_out.is_some());
+    if choices.kind == OperationKind::Destroy {
+        refuse_if_too_large(desk, connector, &plan.header)?;
+    }
+    let Some(folder) = folder.filter(|_| !choices.dry_run) else {
+        screen.planned(&plan.header, &path, choices.plan_out.is_some());
         return Ok(Exit::Done);
     };
     if plan.header.steps == 0 {
-        desk.screen.nothing_to_do(&plan.header);
+        screen.nothing_to_do(&plan.header);
         folder.discard();
         return Ok(Exit::Done);
     }
-    if !safety.yes {
-        confirm(&plan.header, &mut wires).await?;
+    if choices.asks() {
+        confirm(&plan.header, &opening, &mut wires).await?;
     }
-    desk.work(opening, plan, &folder, wires, false).await
+    desk.work(opening, Planned::whole(plan), &folder, wires, false).await
 }
 
-fn plan_path(safety: &SafetyArgs, folder: Option<&RunFolder>) -> PathBuf {
+/// The way of what destroys nothing: it begins while it still lists.
+async fn stream(
+    desk: &Desk,
+    opening: Opening,
+    draft: Draft,
+    folder: &RunFolder,
+    wires: Wires,
+) -> Result<Exit, Error> {
+    let leaves_nothing = opening.data_on_stdout;
+    let planned = Planned::growing(PlanWriter::create(&folder.plan_path(), draft)?)?;
+    let exit = desk.work(opening, planned, folder, wires, false).await?;
+    if leaves_nothing && exit == Exit::Done {
+        // What went to a stream can't be gone on with, and nothing of it failed.
+        folder.discard();
+    }
+    Ok(exit)
+}
+
+/// Shows a plan where one is to be shown, and refuses one that is empty for want of an answer.
+fn checked(
+    screen: &Screen,
+    opening: &Opening,
+    choices: &Choices,
+    plan: Plan,
+) -> Result<Plan, Error> {
+    if choices.kind != OperationKind::Stream {
+        screen.preview(&preview(opening, &plan)?, choices.only_plans());
+    }
+    let reasons = plan.header.left.iter();
+    let unanswered: u64 =
+        reasons.filter(|(why, _)| why.contains(UNANSWERED)).map(|(_, count)| count).sum();
+    if plan.header.steps > 0 || unanswered == 0 {
+        return Ok(plan);
+    }
+    // Whoever asked for a file must not take this one for a plan.
+    let _ = std::fs::remove_file(plan.path());
+    let what = format!(
+        "nothing is selected: the expression could not be answered for {}",
+        words::plural(unanswered, "object")
+    );
+    Err(Error::new(Exit::Usage, what).hint(
+        "it has to be true or false for every object; `has(object.FIELD)` asks whether there is \
+         such a field",
+    ))
+}
+
+fn plan_path(choices: &Choices, folder: Option<&RunFolder>) -> PathBuf {
     let in_folder = || folder.map(RunFolder::plan_path).unwrap_or_default();
-    safety.plan_out.clone().unwrap_or_else(in_folder)
+    choices.plan_out.clone().unwrap_or_else(in_folder)
 }
 
 fn draft(connector: &Connector, setup: &Setup, opening: &Opening) -> Draft {
@@ -91,7 +131,7 @@ fn draft(connector: &Connector, setup: &Setup, opening: &Opening) -> Draft {
         base_url: setup.base_url.to_string(),
         created_unix_ms: unix_millis(),
         options: opening.options.clone(),
-        phases: info.phases.iter().map(|phase| phase.name).collect(),
+        phases: info.phases.iter().map(|phase| phase.name.to_string()).collect(),
     }
 }
 
@@ -104,14 +144,14 @@ fn new_name(system: &str, setup: &Setup) -> String {
 }
 
 async fn make(
-    desk: &Desk,
+    screen: &Screen,
     opening: &Opening,
     draft: Draft,
     path: &std::path::Path,
     wires: &mut Wires,
 ) -> Result<Plan, Error> {
     let writer = PlanWriter::create(path, draft)?;
-    let mut reporters = desk.screen.reporters(writer.header(), &wires.speak);
+    let mut reporters = screen.reporters(writer.header(), &wires.speak);
     let listing = discover(
         &*opening.job,
         &wires.context,
@@ -129,7 +169,7 @@ async fn make(
     Ok(Plan::open(path)?)
 }
 
-/// The ceiling is checked before the first deletion is sent.
+/// The ceiling is checked before the first step is sent.
 pub fn refuse_if_too_large(desk: &Desk, connector: &Connector, plan: &Header) -> Result<(), Error> {
     match desk.settings.ceiling(connector.name) {
         Some(ceiling) if ceiling.is_exceeded(plan.steps, plan.seen()) => {
@@ -145,13 +185,13 @@ pub fn refuse_if_too_large(desk: &Desk, connector: &Connector, plan: &Header) ->
     }
 }
 
-/// Asks for the number of objects to be typed.
-pub async fn confirm(plan: &Header, wires: &mut Wires) -> Result<(), Error> {
+/// Asks for the number of objects to be typed, or for the word that the job asks for.
+pub async fn confirm(plan: &Header, opening: &Opening, wires: &mut Wires) -> Result<(), Error> {
     if !display::can_ask() {
         return Err(Error::new(Exit::Refused, "nobody can be asked: this is not a terminal")
             .hint("--yes goes ahead without asking; --dry-run shows the plan only"));
     }
-    display::question(plan);
+    display::question(plan, opening.question.as_deref());
     let reading = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line).map(|_| line)
@@ -160,13 +200,22 @@ pub async fn confirm(plan: &Header, wires: &mut Wires) -> Result<(), Error> {
         read = reading => read.ok().and_then(Result::ok).unwrap_or_default(),
         () = interrupted(wires) => String::new(),
     };
-    if typed.trim().replace([',', '_'], "") == plan.steps.to_string() {
+    if is_yes(&typed, plan, opening.question.as_deref()) {
         return Ok(());
     }
     Err(Error::new(Exit::Refused, "not confirmed; nothing was changed").hint(format!(
         "the plan is kept: `windlass apply {}` carries it out, as long as it is fresh",
         plan.id
     )))
+}
+
+/// Whether this is exactly what was asked for. A number may be grouped; an empty word is none.
+fn is_yes(typed: &str, plan: &Header, word: Option<&str>) -> bool {
+    let typed = typed.trim();
+    match word {
+        Some(word) => typed == word.trim() && !typed.is_empty(),
+        None => typed.replace([',', '_'], "") == plan.steps.to_string(),
+    }
 }
 
 async fn interrupted(wires: &mut Wires) {
@@ -193,4 +242,40 @@ pub fn adopt(plan: &Plan, folder: &RunFolder) -> Result<Plan, Error> {
             .map_err(|error| io_error(&target, &error))?;
     }
     folder.plan()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use windlass_engine::plan::FORMAT;
+
+    #[test]
+    fn only_what_is_asked_for_is_a_yes() {
+        let plan = Header {
+            windlass_plan: FORMAT,
+            id: "run".into(),
+            system: "store".into(),
+            operation: "drop".into(),
+            account: String::new(),
+            base_url: String::new(),
+            created_unix_ms: 0,
+            options: serde_json::Value::Null,
+            phases: Vec::new(),
+            left: [].into(),
+            steps: 1_200,
+            digest: String::new(),
+        };
+        for typed in ["1200", "1,200\n", " 1_200 "] {
+            assert!(is_yes(typed, &plan, None), "{typed}");
+            assert!(!is_yes(typed, &plan, Some("My Store")), "{typed}");
+        }
+        for typed in ["", "yes", "120", "1201", "My Store"] {
+            assert!(!is_yes(typed, &plan, None), "{typed}");
+        }
+        assert!(is_yes("My Store\n", &plan, Some("My Store")));
+        for typed in ["", "my store", "My", "My Store 2"] {
+            assert!(!is_yes(typed, &plan, Some("My Store")), "{typed}");
+        }
+        assert!(!is_yes("", &plan, Some("")), "an empty word can't be meant");
+    }
 }

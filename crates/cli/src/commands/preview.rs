@@ -1,6 +1,6 @@
 //! Fills the preview of a plan: the first objects by name, what was left out, how long it takes.
 
-use crate::display::preview::{FIRST, Left, Object, Preview};
+use crate::display::preview::{FIRST, Left, Object, Preview, Requests};
 use crate::exit::Error;
 use std::time::Duration;
 use windlass_connectors::Opening;
@@ -41,11 +41,17 @@ pub fn preview(opening: &Opening, plan: &Plan) -> Result<Preview, Error> {
 fn times(preview: &mut Preview, job: &dyn Job) {
     let Some(remote) = job.remotes().into_iter().next() else { return };
     for (phase, info) in preview.phases.iter_mut().zip(job.info().phases) {
-        let spec = remote.spec();
-        phase.expected = Some(spec.time_for(info.operation, phase.steps, ROUND_TRIP));
+        let requests = info.requests(phase.steps);
+        phase.expected = Some(remote.time_for(info.operation, requests, ROUND_TRIP));
         // What fits into one window is not held up by its rate.
-        let held_up = !spec.time_for(info.operation, phase.steps, Duration::ZERO).is_zero();
-        phase.rate = spec.rate_of(info.operation).filter(|_| held_up);
+        let held_up = !remote.time_for(info.operation, requests, Duration::ZERO).is_zero();
+        phase.rate = remote.spec().rate_of(info.operation).filter(|_| held_up);
+        if info.steps_a_request > 1 {
+            // Its rate is one of requests, not of steps.
+            phase.rate = None;
+            let fits = requests <= remote.room(info.operation);
+            phase.requests = Some(Requests { count: requests, fits });
+        }
     }
 }
 

@@ -17,8 +17,8 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Error> {
             Error::new(Exit::Usage, "there is no run yet").hint("`windlass demo` makes one")
         })?,
     };
-    let plan = folder.plan()?;
-    let report = Report::new(&plan.header, &folder.tally(&plan.header)?);
+    let header = folder.header()?;
+    let report = Report::new(&header, &folder.tally(&header)?);
     match matches.get_one::<PathBuf>("html") {
         Some(path) => {
             std::fs::write(path, display::html::page(&report))

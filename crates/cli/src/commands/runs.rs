@@ -11,6 +11,7 @@ use windlass_engine::tally::Tally;
 /// Lists all runs, the newest first.
 pub fn run(matches: &ArgMatches) -> Result<Exit, Error> {
     let desk = Desk::open(None, matches)?;
+    desk.runs.remove_abandoned();
     let folders = desk.runs.all()?;
     let rows: Vec<RunRow> = folders.iter().map(row).collect();
     desk.screen.runs(&rows);
@@ -19,16 +20,16 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Error> {
 
 /// A run that can't be read is listed, too, with what is wrong.
 fn row(folder: &RunFolder) -> RunRow {
-    let read = folder.plan().and_then(|plan| {
-        let tally = folder.tally(&plan.header)?;
-        Ok((plan, tally))
+    let read = folder.header().and_then(|header| {
+        let tally = folder.tally(&header)?;
+        Ok((header, tally))
     });
     match read {
-        Ok((plan, tally)) => RunRow {
+        Ok((header, tally)) => RunRow {
             run: folder.name.clone(),
-            operation: format!("{} {}", plan.header.system, plan.header.operation),
-            created_unix_ms: plan.header.created_unix_ms,
-            steps: plan.header.steps,
+            operation: format!("{} {}", header.system, header.operation),
+            created_unix_ms: header.created_unix_ms,
+            steps: tally.steps,
             counts: tally.counts,
             state: state(folder, &tally).to_owned(),
         },
@@ -41,7 +42,7 @@ fn row(folder: &RunFolder) -> RunRow {
 }
 
 fn state(folder: &RunFolder, tally: &Tally) -> &'static str {
-    let left = tally.steps > tally.counts.settled();
+    let left = !tally.is_complete();
     if folder.is_running() {
         return if tally.paused { "running, paused" } else { "running" };
     }

@@ -21,7 +21,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Error> {
         let serving = started.map_err(|what| {
             Error::new(Exit::Usage, what).hint("another --port may be free; 0 takes any")
         })?;
-        display::simulator(connector, serving.address, &serving.key);
+        display::simulator(connector, &serving);
         let (speak, mut orders) = channel(1);
         tokio::select! {
             () = serving.serving => {}

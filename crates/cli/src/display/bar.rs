@@ -2,10 +2,11 @@
 //! printed above it.
 
 use super::progress::{Progress, Shown};
-use super::story::{self, Told};
+use super::story::{self, Told, Tone};
 use super::style::Style;
 use super::{FAILURES_TOLD, words};
 use std::io::{self, Write};
+use std::time::Duration;
 use windlass_engine::Moment;
 use windlass_engine::event::Stamped;
 use windlass_engine::plan::Header;
@@ -19,10 +20,12 @@ const BAR_MAX: usize = 28;
 const BAR_MIN: usize = 6;
 /// What a bar costs besides itself: its frame, as the blank after it is the separator's.
 const BAR_FRAME: usize = 1;
+/// How long a query may take without a line.
+const SOON: Duration = Duration::from_millis(500);
 /// Between the parts.
 const SEPARATOR: &str = " | ";
 /// Clears the line from its beginning.
-const CLEAR: &str = "\r\x1b[K";
+pub const CLEAR: &str = "\r\x1b[K";
 
 /// The progress line. Dropped, it leaves the cursor at the beginning of an empty line.
 pub struct Bar<W: Write + Send = io::Stderr> {
@@ -30,6 +33,9 @@ pub struct Bar<W: Write + Send = io::Stderr> {
     columns: fn() -> usize,
     style: Style,
     debug: bool,
+    /// Whether it stands beside the answer to a query: then nothing is told but trouble, and one
+    /// that is answered soon is not worth a line.
+    beside_answer: bool,
     progress: Progress,
     failures: u64,
     line: String,
@@ -48,7 +54,19 @@ impl<W: Write + Send> Bar<W> {
     #[must_use]
     pub fn with(plan: &Header, style: Style, debug: bool, out: W, columns: fn() -> usize) -> Self {
         let progress = Progress::new(plan);
-        Self { out, columns, style, debug, progress, failures: 0, line: String::new() }
+        let (failures, line) = (0, String::new());
+        Self { out, columns, style, debug, beside_answer: false, progress, failures, line }
+    }
+
+    /// The same beside the answer to a query.
+    #[must_use]
+    pub fn beside_answer(mut self) -> Self {
+        self.beside_answer = true;
+        self
+    }
+
+    fn is_worth_saying(&self, line: &Told) -> bool {
+        !self.beside_answer || self.debug || matches!(line.tone, Tone::Warn | Tone::Bad)
     }
 
     /// Prints lines above the progress line in one write, so that nothing flickers.
@@ -89,11 +107,15 @@ impl<W: Write + Send> Reporter for Bar<W> {
         if matches!(self.progress.shown(tally), Shown::Ended) {
             self.line.clear();
         }
+        told.retain(|line| self.is_worth_saying(line));
         self.say(&told);
     }
 
     fn tick(&mut self, now: Moment, tally: &Tally, meter: &Meter) {
         self.progress.observe(now, meter);
+        if self.beside_answer && now < Moment::ZERO + SOON {
+            return;
+        }
         self.line = match self.progress.shown(tally) {
             Shown::Ended => String::new(),
             shown => {
@@ -109,10 +131,14 @@ impl<W: Write + Send> Reporter for Bar<W> {
 
 impl<W: Write + Send> Drop for Bar<W> {
     fn drop(&mut self) {
-        let told = self.progress.finish();
+        let mut told = self.progress.finish();
+        told.retain(|line| self.is_worth_saying(line));
+        let was_drawn = !self.line.is_empty() || !self.beside_answer;
         self.line.clear();
         self.say(&told);
-        self.write(CLEAR);
+        if was_drawn {
+            self.write(CLEAR);
+        }
     }
 }
 

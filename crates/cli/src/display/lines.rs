@@ -23,6 +23,8 @@ const EVERY: Duration = Duration::from_secs(10);
 pub enum Detail {
     /// Only what a person has to know.
     Quiet,
+    /// What holds a query up, too.
+    Trouble,
     /// Progress, too.
     Normal,
     /// Every page, attempt and step.
@@ -90,8 +92,13 @@ impl<W: Write + Send> Reporter for Lines<W> {
         let event = &stamped.event;
         let mut told: Vec<Told> = story::notable(event).into_iter().collect();
         let progress = self.progress.event(stamped, tally);
+        let is_trouble = |line: &Told| matches!(line.tone, Tone::Warn | Tone::Bad);
         if self.detail == Detail::Quiet {
-            told.retain(|line| matches!(line.tone, Tone::Warn | Tone::Bad));
+            told.retain(is_trouble);
+        } else if self.detail == Detail::Trouble {
+            told.extend(self.throttle(stamped));
+            told.extend(progress);
+            told.retain(is_trouble);
         } else {
             told.extend(self.failures(event));
             match self.detail {
@@ -107,7 +114,13 @@ impl<W: Write + Send> Reporter for Lines<W> {
 
     fn tick(&mut self, now: Moment, tally: &Tally, meter: &Meter) {
         self.progress.observe(now, meter);
-        if now < self.next || self.detail == Detail::Quiet {
+        let held_up = || story::waiting(meter, self.progress.is_stopping()).is_some();
+        let is_worth_it = match self.detail {
+            Detail::Quiet => false,
+            Detail::Trouble => held_up(),
+            Detail::Normal | Detail::Debug => true,
+        };
+        if now < self.next || !is_worth_it {
             return;
         }
         if let Some(text) = sentence(&self.progress, now, tally, meter) {
@@ -120,7 +133,7 @@ impl<W: Write + Send> Reporter for Lines<W> {
 impl<W: Write + Send> Drop for Lines<W> {
     fn drop(&mut self) {
         let told = self.progress.finish();
-        if self.detail != Detail::Quiet && !told.is_empty() {
+        if matches!(self.detail, Detail::Normal | Detail::Debug) && !told.is_empty() {
             self.say(&told);
         }
     }

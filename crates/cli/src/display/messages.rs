@@ -6,9 +6,9 @@ use crate::exit;
 use serde::Serialize;
 use serde_json::json;
 use std::io::{self, IsTerminal, Write};
-use std::net::SocketAddr;
 use std::path::Path;
 use windlass_connectors::Connector;
+use windlass_connectors::connector::Serving;
 use windlass_engine::event::Ending;
 use windlass_engine::plan::Header;
 use windlass_engine::report::Report;
@@ -34,12 +34,22 @@ pub struct RunRow {
 }
 
 impl Screen {
+    /// A note as a hint to what can be done next.
+    #[must_use]
+    pub fn noted(&self, note: &str) -> String {
+        format!("{} {}", self.err_style().name("note:"), words::plain(note))
+    }
+
+    fn put_json(&self, value: &impl Serialize) {
+        self.put(&json_line(value));
+    }
+
     /// Shows a plan before the question, or as the result of a dry run, where it is the data that
     /// was asked for. For programs the header says all of it.
     pub fn preview(&self, preview: &Preview, is_result: bool) {
         match (self.output(), is_result) {
             (Output::Json, _) => {}
-            (Output::Text, true) => print(&plan_text(preview, self.out_style())),
+            (Output::Text, true) => self.put(&plan_text(preview, self.out_style())),
             (Output::Text, false) if self.is_quiet() => {}
             (Output::Text, false) => tell(&plan_text(preview, self.err_style())),
         }
@@ -48,7 +58,7 @@ impl Screen {
     /// Says that nothing was changed and where the plan is.
     pub fn planned(&self, plan: &Header, path: &Path, named: bool) {
         if self.output() == Output::Json {
-            return print_json(&json!({ "event": "planned", "path": path, "plan": plan }));
+            return self.put_json(&json!({ "event": "planned", "path": path, "plan": plan }));
         }
         let name = if named { path.display().to_string() } else { plan.id.clone() };
         tell(&format!("\nNothing was changed. The plan is kept in {}\n", path.display()));
@@ -63,7 +73,7 @@ impl Screen {
         if self.output() == Output::Json {
             let mut tally = Tally::new(plan);
             tally.ending = Some(Ending::Complete);
-            return print(&summary::json(&Report::new(plan, &tally)));
+            return self.put(&summary::json(&Report::new(plan, &tally)));
         }
         tell("\nThere is nothing to do.\n");
     }
@@ -71,7 +81,7 @@ impl Screen {
     /// Says that a run has nothing left.
     pub fn nothing_left(&self, report: &Report) {
         if self.output() == Output::Json {
-            return print(&summary::json(report));
+            return self.put(&summary::json(report));
         }
         tell(&format!("Run {} has nothing left to do.\n", report.run));
         if report.counts.failed > 0 {
@@ -100,9 +110,9 @@ impl Screen {
     /// Shows the summary at the end of a session, and how to go on when something is left.
     pub fn summary(&self, report: &Report) {
         if self.output() == Output::Json {
-            return print(&summary::json(report));
+            return self.put(&summary::json(report));
         }
-        print(&summary::text(report, self.out_style()));
+        self.put(&summary::text(report, self.out_style()));
         let style = self.err_style();
         if report.left > 0 {
             tell(&format!("\n{} `windlass resume {}` goes on\n", style.name("hint:"), report.run));
@@ -192,13 +202,18 @@ pub fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks for the number of steps to be typed.
-pub fn question(plan: &Header) {
-    tell(&format!(
-        "\nThis can't be undone. Type {} to {} them: ",
-        plan.steps,
-        words::plain(&plan.operation)
-    ));
+/// Asks for the number of steps to be typed, or for this word.
+pub fn question(plan: &Header, word: Option<&str>) {
+    tell(&format!("\n{}", question_text(plan, word)));
+}
+
+pub(super) fn question_text(plan: &Header, word: Option<&str>) -> String {
+    let operation = words::plain(&plan.operation);
+    let asked = match word {
+        Some(word) => format!("{} to {operation}", words::plain(word)),
+        None => format!("{} to {operation} them", plan.steps),
+    };
+    format!("This can't be undone. Type {asked}: ")
 }
 
 /// Lists settings: key, value, origin.
@@ -215,14 +230,40 @@ pub fn settings(rows: &[(String, String, String)], output: Output) {
     }
 }
 
+/// Lists environment variables: name, what it sets.
+pub fn variables(rows: &[(&'static str, String)], output: Output) {
+    let widest = rows.iter().map(|(name, _)| words::width(name)).max().unwrap_or(0);
+    for (name, sets) in rows {
+        match output {
+            Output::Json => print_json(&json!({ "variable": name, "sets": sets })),
+            Output::Text => print(&format!("{name:widest$}  {sets}\n")),
+        }
+    }
+}
+
 /// Says where a simulator listens and how to use it.
-pub fn simulator(connector: &Connector, address: SocketAddr, key: &str) {
-    print(&format!("http://{address}\n"));
+pub fn simulator(connector: &Connector, serving: &Serving) {
+    let url = format!("http://{}{}", serving.address, path_of(connector.base_url));
+    print(&format!("{url}\n"));
+    let key = connector.credentials.first().map(|credential| credential.variable);
+    let place = connector.base_url_variables.first().copied();
+    let known = [key.map(|name| (name, serving.key.clone())), place.map(|name| (name, url))];
+    let others = serving.environment.iter().cloned();
+    let variables = known.into_iter().flatten().chain(others);
+    let variables: String = variables.map(|(name, value)| format!("{name}={value} ")).collect();
+    let command = connector.operations.first().and_then(|operation| operation.path.first());
     tell(&format!(
         "The simulated {} listens; Ctrl-C ends it. In another terminal:\n\n  \
-         {}={key} {}=http://{address} windlass {} --help\n\n",
-        connector.name, connector.key_variable, connector.base_url_variable, connector.name
+         {variables}windlass {} --help\n\n",
+        connector.name,
+        command.unwrap_or(&"")
     ));
+}
+
+/// The path of a URL, without a slash at its end.
+fn path_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.find('/').map_or("", |at| rest.split_at(at).1).trim_end_matches('/')
 }
 
 /// The demo's first words.
@@ -243,7 +284,11 @@ pub fn demo_ends(run: &str) {
 }
 
 fn print_json(value: &impl Serialize) {
+    print(&json_line(value));
+}
+
+fn json_line(value: &impl Serialize) -> String {
     let mut line = serde_json::to_string(value).expect("it is plain JSON");
     line.push('\n');
-    print(&line);
+    line
 }

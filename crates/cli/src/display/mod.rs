@@ -2,10 +2,11 @@
 //! writes to standard output and standard error.
 //!
 //! It owns the choice of how to show ([`Screen`]), the readers of events ([`bar`], [`lines`],
-//! [`json`], [`dashboard`]) and what stands before and after a run ([`preview`], [`summary`],
-//! [`html`]). It decides nothing about a run, and no write error of it may ever hurt one: a
-//! closed terminal or a reader that went away is ignored.
+//! [`json`], [`dashboard`]), what stands before and after a run ([`preview`], [`summary`],
+//! [`html`]), and where the answers of queries go ([`Answer`]). It decides nothing about a run, and
+//! no write error of it may ever hurt one: a closed terminal or a reader that went away is ignored.
 
+mod answer;
 pub mod bar;
 pub mod dashboard;
 pub mod html;
@@ -22,6 +23,7 @@ pub mod summary;
 mod tests;
 pub mod words;
 
+pub use answer::Answer;
 pub use messages::*;
 
 use bar::Bar;
@@ -29,11 +31,12 @@ use dashboard::Dashboard;
 use json::Json;
 use lines::{Detail, Lines};
 use ratatui::crossterm::terminal;
+use std::collections::BTreeMap;
 use std::env;
 use std::io::{self, IsTerminal, Write};
 use style::Style;
 use tokio::sync::mpsc::Sender;
-use windlass_engine::plan::Header;
+use windlass_engine::plan::{FORMAT, Header};
 use windlass_engine::runner::{Order, Reporter};
 
 /// Failed steps that are told while a run is at work; all of them are in the journal.
@@ -78,6 +81,11 @@ pub struct Screen {
     debug: bool,
     out_style: Style,
     err_style: Style,
+    out_is_terminal: bool,
+    /// Whether standard error can move its cursor.
+    moving: bool,
+    /// Whether a job writes data to standard output, which then has nothing of ours.
+    data_on_stdout: bool,
 }
 
 impl Screen {
@@ -120,7 +128,65 @@ impl Screen {
         };
         let style = |is_terminal: bool| Style::new(is_terminal && !around.no_color && !around.dumb);
         let out_style = style(around.out_is_terminal && output == Output::Text);
-        Self { output, watch, debug, out_style, err_style: style(around.err_is_terminal) }
+        Self {
+            output,
+            watch,
+            debug,
+            out_style,
+            err_style: style(around.err_is_terminal),
+            out_is_terminal: around.out_is_terminal,
+            moving,
+            data_on_stdout: false,
+        }
+    }
+
+    /// The same where a job writes data to standard output: all that is ours goes to standard
+    /// error.
+    #[must_use]
+    pub fn beside_data(mut self) -> Self {
+        self.data_on_stdout = true;
+        self.out_style = self.err_style;
+        match self.watch {
+            // A bar on a terminal that data is printed on would be drawn through it, and so would
+            // one between JSON lines.
+            Watch::Bar | Watch::Dashboard if self.output == Output::Json => {
+                self.watch = Watch::Nothing;
+            }
+            Watch::Bar | Watch::Dashboard if self.out_is_terminal => {
+                self.watch = Watch::Lines(Detail::Trouble);
+            }
+            _ => {}
+        }
+        self
+    }
+
+    /// Whether the answer to a query and its progress line are on one terminal.
+    #[must_use]
+    pub fn shares_terminal(&self) -> bool {
+        self.out_is_terminal && self.query_watch() == Watch::Bar
+    }
+
+    /// What is watched of a query: its data is what was asked for, so where there is no progress
+    /// line, nothing is told but trouble.
+    fn query_watch(&self) -> Watch {
+        match self.watch {
+            Watch::Lines(Detail::Normal) | Watch::Nothing => Watch::Lines(Detail::Trouble),
+            Watch::Dashboard => Watch::Bar,
+            other => other,
+        }
+    }
+
+    /// The readers of a query's signals. They have to be dropped before anything else is printed.
+    #[must_use]
+    pub fn watchers(&self, name: &str) -> Vec<Box<dyn Reporter>> {
+        let header = header_of_query(name);
+        match self.query_watch() {
+            Watch::Lines(detail) => vec![Box::new(Lines::new(&header, detail))],
+            _ => {
+                let bar = Bar::new(&header, self.err_style, self.debug);
+                vec![Box::new(bar.beside_answer())]
+            }
+        }
     }
 
     /// The readers of one listing or one run; `orders` is where a dashboard's keys go. They have
@@ -128,8 +194,10 @@ impl Screen {
     #[must_use]
     pub fn reporters(&self, plan: &Header, orders: &Sender<Order>) -> Vec<Box<dyn Reporter>> {
         let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
-        if self.output == Output::Json {
-            reporters.push(Box::new(Json::to_stdout()));
+        match (self.output, self.data_on_stdout) {
+            (Output::Json, false) => reporters.push(Box::new(Json::to_stdout())),
+            (Output::Json, true) => reporters.push(Box::new(Json::with(io::stderr()))),
+            (Output::Text, _) => {}
         }
         let bar = || Box::new(Bar::new(plan, self.err_style, self.debug));
         match self.watch {
@@ -157,6 +225,11 @@ impl Screen {
         self.output
     }
 
+    /// Writes results: to standard output, unless a job has it for its data.
+    fn put(&self, text: &str) {
+        if self.data_on_stdout { tell(text) } else { print(text) }
+    }
+
     /// The style of standard output.
     #[must_use]
     pub fn out_style(&self) -> Style {
@@ -167,6 +240,24 @@ impl Screen {
     #[must_use]
     pub fn err_style(&self) -> Style {
         self.err_style
+    }
+}
+
+/// What the readers of events are told about a query: it has no plan.
+fn header_of_query(name: &str) -> Header {
+    Header {
+        windlass_plan: FORMAT,
+        id: name.to_owned(),
+        system: String::new(),
+        operation: name.to_owned(),
+        account: String::new(),
+        base_url: String::new(),
+        created_unix_ms: 0,
+        options: serde_json::Value::Null,
+        phases: Vec::new(),
+        left: BTreeMap::new(),
+        steps: 0,
+        digest: String::new(),
     }
 }
 

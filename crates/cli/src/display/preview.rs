@@ -34,6 +34,17 @@ pub struct Phase {
     pub expected: Option<Duration>,
     /// How many steps a second the quotas allow for long.
     pub rate: Option<f64>,
+    /// Its requests, where one carries many steps.
+    pub requests: Option<Requests>,
+}
+
+/// Requests that carry many steps each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requests {
+    /// How many there are.
+    pub count: u64,
+    /// Whether the quota has room for all of them now.
+    pub fits: bool,
 }
 
 /// Objects that were left out on purpose.
@@ -193,5 +204,10 @@ fn expected(phase: &Phase) -> Option<String> {
     let time = words::duration(phase.expected?);
     let rate = phase.rate.map(|rate| format!(" at {}", words::rate(rate))).unwrap_or_default();
     let what = words::counted(phase.steps, &words::plain(&phase.name));
-    Some(format!("  {what}: about {time}{rate}\n"))
+    let requests = phase.requests.map(|requests| {
+        let count = words::plural(requests.count, "request");
+        let fits = if requests.fits { ", fits this window" } else { "" };
+        format!(", {count}{fits}")
+    });
+    Some(format!("  {what}: about {time}{rate}{}\n", requests.unwrap_or_default()))
 }

@@ -78,8 +78,9 @@ pub enum Shown<'a> {
 #[derive(Clone, Debug)]
 pub struct Progress {
     verb: Verb,
-    /// Whether there was a plan before the listing, which then only looks again.
-    rechecks: bool,
+    /// What is done while nothing is changed: listing for a plan, checking the objects of one that
+    /// is there, or reading for a query, which has no phases at all.
+    reading: &'static str,
     running: bool,
     ended: bool,
     stopping: bool,
@@ -100,7 +101,11 @@ impl Progress {
     pub fn new(plan: &Header) -> Self {
         Self {
             verb: Verb::of(&plan.operation),
-            rechecks: plan.steps > 0,
+            reading: match plan.phases.is_empty() {
+                true => "Reading",
+                false if plan.steps > 0 => "Checking",
+                false => "Listing",
+            },
             running: false,
             ended: false,
             stopping: false,
@@ -153,7 +158,7 @@ impl Progress {
                 self.to_do = tally.phases.iter().map(left).collect();
                 self.advance(stamped.at, tally)
             }
-            Event::Settled { .. } => self.advance(stamped.at, tally),
+            Event::Settled { .. } | Event::Done { .. } => self.advance(stamped.at, tally),
             Event::RunEnded { ending } => {
                 self.ended = true;
                 self.cut_short(stamped.at, tally, ending).into_iter().collect()
@@ -194,10 +199,9 @@ impl Progress {
     /// What is being done to what: `Deleting organizations`.
     #[must_use]
     pub fn title(&self, what: &str) -> String {
-        let doing = match (self.running, self.rechecks) {
-            (true, _) => words::capital(&self.verb.doing),
-            (false, true) => "Checking".to_owned(),
-            (false, false) => "Listing".to_owned(),
+        let doing = match self.running {
+            true => words::capital(&self.verb.doing),
+            false => self.reading.to_owned(),
         };
         words::plain(format!("{doing} {what}").trim_end())
     }

@@ -82,8 +82,10 @@ pub fn notable(event: &Event) -> Option<Told> {
         }
         Event::Reopened { steps } => Told::new(
             Tone::Note,
-            format!("trying {} again", words::plural(steps.len() as u64, "failed step")),
+            format!("trying {} again", words::plural(steps.count(), "failed step")),
         ),
+        Event::Verified { left: 0, message, .. } => Told::new(Tone::Good, message),
+        Event::Verified { message, .. } => Told::new(Tone::Warn, message),
         _ => return None,
     };
     Some(told)
@@ -138,16 +140,23 @@ pub fn details(event: &Event) -> Vec<Told> {
             )]
         }
         Event::Settled { steps, latency_us, attempts, status, request_id } => {
-            let latency = words::latency(*latency_us as f64 / 1000.0);
-            let status = status.map(|status| format!(", status {status}")).unwrap_or_default();
-            let tries =
-                if *attempts > 1 { format!(", {attempts} attempts") } else { String::new() };
-            let id = request(request_id.as_deref());
-            let answer = format!("{status}, {latency}{tries}{id}");
+            let answer = answer(*latency_us, *attempts, *status, request_id.as_deref());
             steps.iter().filter_map(|settled| settled_line(settled, &answer)).collect()
+        }
+        Event::Done { steps, latency_us, attempts, status, request_id } => {
+            let answer = answer(*latency_us, *attempts, *status, request_id.as_deref());
+            let what = words::plural(steps.count(), "step");
+            vec![Told::new(Tone::Good, format!("{what} in one request: done{answer}"))]
         }
         _ => throttle(event).into_iter().collect(),
     }
+}
+
+fn answer(latency_us: u64, attempts: u32, status: Option<u16>, id: Option<&str>) -> String {
+    let latency = words::latency(latency_us as f64 / 1000.0);
+    let status = status.map(|status| format!(", status {status}")).unwrap_or_default();
+    let tries = if attempts > 1 { format!(", {attempts} attempts") } else { String::new() };
+    format!("{status}, {latency}{tries}{}", request(id))
 }
 
 fn settled_line(settled: &Settled, answer: &str) -> Option<Told> {

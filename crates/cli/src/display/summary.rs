@@ -86,6 +86,11 @@ fn totals(report: &Report, style: Style) -> String {
         let steps = words::plural(report.confirmed, "step");
         text.push_str(&format!("\n{steps} had lost answers and were found done at the remote.\n"));
     }
+    if let Some(verified) = &report.verified {
+        let good = verified.left == 0;
+        let mark = if good { style.good("✓") } else { style.warn("!") };
+        text.push_str(&format!("\n{mark} {}\n", words::plain(&words::capital(&verified.message))));
+    }
     if report.in_doubt > 0 {
         let steps = words::plural(report.in_doubt, "step");
         let mark = style.warn("!");

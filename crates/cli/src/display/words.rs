@@ -195,6 +195,15 @@ fn is_harmless(letter: char) -> bool {
     !letter.is_control() && !turns_direction && !ends_line
 }
 
+/// Verbs whose forms follow no rule of [`Verb::of`].
+const IRREGULAR: &[(&str, &str, &str)] = &[
+    ("put", "putting", "put"),
+    ("set", "setting", "set"),
+    ("drop", "dropping", "dropped"),
+    ("write", "writing", "written"),
+    ("send", "sending", "sent"),
+];
+
 /// An operation as a verb and a noun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verb {
@@ -209,14 +218,17 @@ pub struct Verb {
 }
 
 impl Verb {
-    /// The forms of a regular English verb; an operation that is not one word stands for itself.
+    /// The forms of an English verb; an operation that is not one word stands for itself.
     #[must_use]
     pub fn of(operation: &str) -> Self {
         let base = plain(operation);
         if base.is_empty() || !base.bytes().all(|byte| byte.is_ascii_lowercase()) {
             return Self { doing: base.clone(), done: base.clone(), noun: base.clone(), base };
         }
-        let (doing, done) = if let Some(stem) = base.strip_suffix('e') {
+        let irregular = IRREGULAR.iter().find(|(known, _, _)| *known == base);
+        let (doing, done) = if let Some((_, doing, done)) = irregular {
+            ((*doing).to_owned(), (*done).to_owned())
+        } else if let Some(stem) = base.strip_suffix('e') {
             (format!("{stem}ing"), format!("{stem}ed"))
         } else if let Some(stem) = base.strip_suffix('y') {
             (format!("{base}ing"), format!("{stem}ied"))

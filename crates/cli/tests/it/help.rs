@@ -6,6 +6,7 @@ use expect_test::expect;
 const LIMITS: &[&str] = &[
     "--profile",
     "--quota",
+    "--reserve",
     "--max-requests-per-second",
     "--concurrency",
     "--smooth",
@@ -27,6 +28,8 @@ const SELECTION: &[&str] = &[
     "--where",
     "--dry-run",
     "--plan-out",
+    "--resume",
+    "[alias: --force]",
 ];
 
 #[test]
@@ -44,8 +47,9 @@ fn every_command_tells_its_flags() {
         (vec!["sim"], vec!["workos"]),
         (vec!["sim", "workos"], vec!["--port", "--key", "--latency", "--limit", "--error-rate"]),
         (vec!["demo"], DISPLAY.to_vec()),
-        (vec!["config"], vec!["show"]),
+        (vec!["config"], vec!["show", "variables"]),
         (vec!["config", "show"], vec![]),
+        (vec!["config", "variables"], vec![]),
         (vec!["completions"], vec!["bash", "zsh", "fish"]),
     ];
     for (words, flags) in expected {

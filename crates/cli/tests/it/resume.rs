@@ -140,8 +140,8 @@ fn a_replaced_key_has_to_be_meant() {
     let other = |words: &[&str]| home.at(&remote, words).env("WORKOS_API_KEY", "sk_test_replaced");
     let ended = other(&["resume"]).run().code(5);
     expect![[r#"
-        error: the plan was made with another key (FINGERPRINT) than the present one \
-        (FINGERPRINT)
+        error: the plan was made with another key or account (FINGERPRINT) than the present \
+        one (FINGERPRINT)
 
         hint: set WORKOS_API_KEY to the key of the plan's account, or make a new plan; \
         `windlass resume --new-key` goes on with a run whose key was replaced
@@ -347,4 +347,82 @@ fn an_interrupt_while_listing_leaves_nothing() {
     .assert_eq(&ended.error());
     assert!(home.runs().is_empty());
     assert_eq!(remote.deletes(), 0);
+}
+
+#[test]
+fn the_same_command_goes_on_with_its_own_run() {
+    let (home, remote) = (Home::new(), users(150, &["--latency", "20ms"]));
+    let again = [DAY, &["--resume"]].concat();
+    let none = home.at(&remote, &again).run().code(2);
+    expect![[r#"
+        error: there is no unfinished run of this command
+
+        hint: leave --resume out to begin one; `windlass runs` lists the others, and \
+        `windlass resume RUN` goes on with one of them
+    "#]]
+    .assert_eq(&none.error());
+    let running = begun(&home, &remote, 20);
+    let busy = home.at(&remote, &again).run().code(2);
+    expect![[r#"
+        error: there is no unfinished run of this command
+
+        hint: a process is at work on run RUN: `windlass ctl RUN status` asks it
+    "#]]
+    .assert_eq(&busy.error().replace(&home.run(), "RUN"));
+    running.signal("INT");
+    running.wait().code(4);
+    // Another selection is another command, and so is the same at another place.
+    let day = ["workos", "delete", "2005-12-18", "--users-only", "--resume"];
+    let other = home.at(&remote, &day).run().code(2);
+    assert!(other.err.contains("there is no unfinished run of this command"), "{}", other.err);
+    let elsewhere = home.at(&remote, &[&again[..], &["--base-url", "http://localhost:9"]].concat());
+    elsewhere.run().code(2);
+    let before = remote.deletes();
+    assert!(before < 150 && home.runs().len() == 1);
+    let ended = home.at(&remote, &again).run().code(0);
+    assert!(ended.err.starts_with("Resuming run workos-"), "{}", ended.err);
+    assert_eq!((remote.deletes(), remote.deleted().len(), home.runs().len()), (150, 150, 1));
+    let done = home.at(&remote, &again).run().code(2);
+    assert!(done.err.contains("there is no unfinished run of this command"), "{}", done.err);
+}
+
+#[test]
+fn the_folder_of_a_killed_listing_is_removed_when_it_is_old() {
+    let slow = ["--fault-method", "GET", "--slow-rate", "1", "--slow-by", "20s"];
+    let (home, remote) = (Home::new(), users(60, &slow));
+    let listing = || {
+        let mut running = home.at(&remote, DAY).spawn();
+        wait_until("the beginning of a plan", || {
+            let runs = home.runs();
+            let folder = |name: &String| home.state().join("runs").join(name).join("lock").exists();
+            runs.iter().any(folder) && !remote.sim.ledger().is_empty()
+        });
+        running.is_running().then_some(running).unwrap()
+    };
+    let mut killed = listing();
+    let folder = home.state().join("runs").join(home.run());
+    let partial = folder.join("plan.jsonl.partial");
+    let age = |seconds: u64| {
+        let then = std::time::SystemTime::now() - Duration::from_secs(seconds);
+        for path in [&partial, &folder.join("lock"), &folder] {
+            std::fs::File::open(path).unwrap().set_modified(then).unwrap();
+        }
+    };
+    age(7200);
+    home.windlass(&["runs"]).run().code(0);
+    assert!(partial.exists(), "a listing that is at work is left alone, however long it takes");
+    killed.kill();
+    age(3000);
+    home.windlass(&["runs"]).run().code(0);
+    assert!(partial.exists(), "a young one is left alone");
+    age(3700);
+    std::fs::write(folder.join("journal"), "").unwrap();
+    std::fs::File::open(&folder).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    home.windlass(&["runs"]).run().code(0);
+    assert!(partial.exists(), "one with a journal is left alone");
+    std::fs::remove_file(folder.join("journal")).unwrap();
+    age(3700);
+    let ended = home.windlass(&["runs"]).run().code(0);
+    assert!(!folder.exists());
+    assert_eq!(ended.err, "There are no runs yet. `windlass demo` makes one.\n");
 }

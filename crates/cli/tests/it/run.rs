@@ -271,6 +271,7 @@ fn settings_come_from_five_layers_and_say_which() {
         workos.max-age      24h                     default
         workos.profile      balanced                default
         workos.protect                              default
+        workos.reserve      0%                      default
         workos.retries      7                       HOME/.config/windlass/config.toml
         workos.smooth       false                   default
         workos.timeout      11s                     windlass.toml
@@ -279,6 +280,42 @@ fn settings_come_from_five_layers_and_say_which() {
     let json = home.windlass(&["config", "show", "--output", "json"]).run().code(0);
     let output = json.json().into_iter().find(|row| row["key"] == "output").unwrap();
     assert_eq!((&output["value"], &output["origin"]), (&"json".into(), &"flag --output".into()));
+}
+
+#[test]
+fn every_variable_is_told_with_what_it_sets() {
+    let home = Home::new();
+    let said = home.windlass(&["config", "variables"]).run().code(0).out;
+    for line in [
+        "WINDLASS_STATE_DIR       state-dir\n",
+        "WORKOS_BASE_URL          workos.base-url\n",
+        "CONCURRENCY              workos.concurrency\n",
+        "MAX_REQUESTS_PER_SECOND  workos.max-requests-per-second\n",
+        "WORKOS_API_KEY           the key to workos\n",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+    let json = home.windlass(&["config", "variables", "--output", "json"]).run().code(0);
+    let key = json.json().into_iter().find(|row| row["variable"] == "WORKOS_API_KEY").unwrap();
+    assert_eq!(key["sets"], "the key to workos");
+}
+
+#[test]
+fn a_reserve_is_left_of_the_documented_windows() {
+    let remote = Remote::start(&["--orgs", "60", "--users", "0", "--all-on", "2005-12-17"]);
+    let home = Home::new();
+    let rate = |flags: &[&str]| {
+        let words = ["workos", "delete", "2005-12-17", "--profile", "maximum", "--dry-run"];
+        let ended = home.at(&remote, &[&words, flags].concat()).run().code(0);
+        ended.out.lines().rfind(|line| line.contains(": about")).unwrap().trim().to_owned()
+    };
+    // 50 in 60 s at most; half of it is 25, of which two windows have to pass first.
+    assert_eq!(rate(&[]), "60 organizations: about 1m 00s at 0.83/s");
+    assert_eq!(rate(&["--reserve", "50%"]), "60 organizations: about 2m 00s at 0.42/s");
+    assert_eq!(
+        rate(&["--reserve", "50%", "--quota", "organization-delete=50/60s"]),
+        "60 organizations: about 1m 00s at 0.83/s"
+    );
 }
 
 #[test]

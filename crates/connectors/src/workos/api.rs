@@ -1,8 +1,11 @@
 //! The raw calls: requests, replies, and what a status means. Nothing here retries or waits.
 
 use crate::connector::Secret;
-use crate::rate_headers;
-use crate::transport::{BaseUrl, Transport, TransportError};
+pub use crate::http_api::Reply;
+use crate::http_api::{
+    USER_AGENT_TEXT, cut, failure_of, learn, percent_encode, readable, unanswered, without_key,
+};
+use crate::transport::{BaseUrl, Transport};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -15,15 +18,6 @@ use windlass_engine::{Failure, Kind};
 
 /// How many objects a page holds: the documented maximum.
 pub const PAGE_OBJECTS: usize = 100;
-
-/// The longest text of an error body that is kept.
-const MESSAGE_CHARS_MAX: usize = 300;
-
-/// The shortest key that is looked for in answers: a shorter one is no secret, and its letters
-/// would be found everywhere.
-const KEY_BYTES_MIN: usize = 8;
-/// What stands in an answer where our key was.
-const KEY_SHOWN: &str = "(the key)";
 
 /// The two kinds of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,17 +142,6 @@ pub enum Deleted {
     Absent,
 }
 
-/// An answer with what is worth recording of it.
-#[derive(Debug)]
-pub struct Reply<T> {
-    /// What the call is for.
-    pub value: T,
-    /// The status.
-    pub status: u16,
-    /// `x-request-id`.
-    pub request_id: Option<Box<str>>,
-}
-
 /// The API of one account.
 #[derive(Debug)]
 pub struct Api {
@@ -206,7 +189,7 @@ impl Api {
             failure.request_id = reply.request_id.clone();
             failure.with_hint("check the base URL: this does not answer as WorkOS does")
         })?;
-        Ok(Reply { value: page, status: reply.status, request_id: reply.request_id })
+        Ok(reply.map(|_| page))
     }
 
     /// Deletes one object. Any 2xx is success and its body is not looked at: 200, 202 and 204
@@ -227,8 +210,7 @@ impl Api {
         let path = format!("{}/{id}", resource.path());
         let response = self.send(Method::DELETE, &path, &attempt).await?;
         if matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::GONE) {
-            let status = response.status().as_u16();
-            return Ok(Reply { value: Deleted::Absent, status, request_id: request_id(&response) });
+            return Ok(Reply::of(Deleted::Absent, &response, REQUEST_ID));
         }
         accepted(&response)
     }
@@ -253,61 +235,19 @@ impl Api {
                 Failure::new(Kind::Bug, format!("a request can't be built: {error}"))
             })?;
         let response = self.transport.send(request).await.map_err(|error| unanswered(&error))?;
-        learn(&response, attempt);
-        Ok(self.without_key(response))
-    }
-
-    /// The answer without our key. Servers and proxies may repeat what they were sent, and what an
-    /// answer says goes into errors, plans and journals.
-    fn without_key(&self, mut response: Response<Bytes>) -> Response<Bytes> {
-        let key = self.key.reveal();
-        if key.len() < KEY_BYTES_MIN {
-            return response;
-        }
-        // Nothing is ever shown of a body that is not text.
-        if let Ok(text) = std::str::from_utf8(response.body())
-            && text.contains(key)
-        {
-            *response.body_mut() = text.replace(key, KEY_SHOWN).into();
-        }
-        let tells = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.contains(key));
-        if response.headers().get(REQUEST_ID).is_some_and(tells) {
-            response.headers_mut().remove(REQUEST_ID);
-        }
-        response
+        // WorkOS documents no headers about its quota; the emulator sends them.
+        learn(response.headers(), attempt, 0);
+        Ok(without_key(response, &self.key, REQUEST_ID))
     }
 }
 
 /// The header with the remote's name for the request.
 const REQUEST_ID: &str = "x-request-id";
 
-const USER_AGENT_TEXT: &str = concat!("windlass/", env!("CARGO_PKG_VERSION"));
-
-/// Passes on what the headers say of the quota. WorkOS documents none; the emulator sends them.
-fn learn(response: &Response<Bytes>, attempt: &Attempt) {
-    if !response.headers().keys().any(|name| name.as_str().contains("ratelimit")) {
-        return;
-    }
-    let headers = response.headers();
-    if let Some((left, resets_in)) = rate_headers::remaining(headers, rate_headers::now(headers)) {
-        attempt.told(left, resets_in);
-    }
-    if let Some(quota) = rate_headers::policy(headers) {
-        attempt.told_quota(quota);
-    }
-}
-
-fn request_id(response: &Response<Bytes>) -> Option<Box<str>> {
-    let text = response.headers().get(REQUEST_ID)?.to_str().ok()?;
-    Some(text.into())
-}
-
 /// A good status, or the failure that the status means.
 fn accepted(response: &Response<Bytes>) -> Result<Reply<Deleted>, Failure> {
-    let status = response.status();
-    if status.is_success() {
-        let (value, status) = (Deleted::Now, status.as_u16());
-        return Ok(Reply { value, status, request_id: request_id(response) });
+    if response.status().is_success() {
+        return Ok(Reply::of(Deleted::Now, response, REQUEST_ID));
     }
     Err(refused(response))
 }
@@ -324,14 +264,8 @@ pub(super) fn refused(response: &Response<Bytes>) -> Failure {
         _ if status.is_redirection() => Kind::Malformed,
         _ => Kind::Rejected,
     };
-    let words = message.unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason").into());
-    let mut failure = Failure::new(kind, words);
-    failure.status = Some(status.as_u16());
+    let mut failure = failure_of(response, kind, message, REQUEST_ID);
     failure.code = code;
-    failure.request_id = request_id(response);
-    let headers = response.headers();
-    failure.wait = rate_headers::retry_after(headers, rate_headers::now(headers));
-    failure.may_have_happened = kind == Kind::Unavailable;
     failure.hint = hint(kind, status).map(str::to_owned);
     failure
 }
@@ -350,32 +284,6 @@ fn hint(kind: Kind, status: StatusCode) -> Option<&'static str> {
         }
         _ => None,
     }
-}
-
-/// No answer came.
-fn unanswered(error: &TransportError) -> Failure {
-    let kind = match error {
-        TransportError::Malformed { .. } | TransportError::BodyTooLarge { .. } => Kind::Malformed,
-        TransportError::Refused(_) => Kind::Bug,
-        TransportError::Connect { .. } | TransportError::Reset { .. } => Kind::Unavailable,
-    };
-    let mut failure = Failure::new(kind, with_causes(error));
-    failure.may_have_happened = error.may_have_arrived();
-    failure.hint = error.hint().map(str::to_owned);
-    failure
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.ends_with(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// The message and the code of an error body, which has no single shape: `message`, else
@@ -397,25 +305,4 @@ fn error_words(body: &[u8]) -> (Option<String>, Option<String>) {
     let message = message.or_else(raw).into_iter().chain(fields.map(str::to_owned));
     let message = message.reduce(|all, next| format!("{all}: {next}"));
     (message.map(|text| cut(&text)), code.map(|code| cut(&code)))
-}
-
-/// The text of a body that is not JSON, if a person can read it; a proxy's HTML page is not.
-fn readable(body: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(body).ok()?.trim();
-    (!text.is_empty() && !text.starts_with('<')).then(|| text.to_owned())
-}
-
-fn cut(text: &str) -> String {
-    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    plain.take(MESSAGE_CHARS_MAX).collect()
-}
-
-fn percent_encode(path: &mut String, text: &str) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'~') {
-            path.push(char::from(byte));
-        } else {
-            path.push_str(&format!("%{byte:02X}"));
-        }
-    }
 }

@@ -44,10 +44,8 @@ fn operations() -> Vec<OperationSpec> {
 impl Resource {
     const fn phase(self) -> PhaseInfo {
         match self {
-            Self::Organization => {
-                PhaseInfo { name: "organizations", operation: DELETE_ORGANIZATION }
-            }
-            Self::User => PhaseInfo { name: "users", operation: DELETE_USER },
+            Self::Organization => PhaseInfo::single("organizations", DELETE_ORGANIZATION),
+            Self::User => PhaseInfo::single("users", DELETE_USER),
         }
     }
 
@@ -114,7 +112,7 @@ impl Delete {
             let selected = take(&page.data)?;
             context
                 .signal(Event::Page {
-                    phase: resource.phase().name.to_owned(),
+                    phase: resource.phase().name.into_owned(),
                     page: walk.pages + 1,
                     seen: walk.seen,
                     selected,
@@ -338,7 +336,8 @@ impl Job for Delete {
             operation: "delete",
             phases: self.resources.iter().map(|resource| resource.phase()).collect(),
             idempotent: true,
-            batch: 1..=1,
+            window: None,
+            streaming: false,
         }
     }
 

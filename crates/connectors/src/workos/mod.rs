@@ -10,7 +10,10 @@ pub mod sim;
 #[cfg(test)]
 mod tests;
 
-use crate::connector::{Connector, OpenError, Opening, Serving, Setup, SimulatorEntry};
+use crate::connector::{
+    Connector, Credential, OpenError, Opened, Opening, Operation, OperationKind, QueryError,
+    Serving, Setup, SimulatorEntry,
+};
 use crate::limits::VendorWindow;
 use args::{DeleteArgs, GuardArgs};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
@@ -34,16 +37,28 @@ pub static CONNECTOR: Connector = Connector {
     name: "workos",
     summary: "WorkOS: delete organizations and users by creation date",
     base_url: "https://api.workos.com",
-    base_url_variable: "WORKOS_BASE_URL",
-    key_variable: "WORKOS_API_KEY",
+    base_url_variables: &["WORKOS_BASE_URL"],
+    credentials: &[Credential { variable: "WORKOS_API_KEY", identity: None }],
+    other_credential: None,
     windows: WINDOWS,
-    command: || {
+    // The scripts that people come from take 50 requests a second for the whole quota.
+    full_rate: Some(50.0),
+    settings: &[],
+    variables: &[],
+    commands: || {
         // The text comes last: arguments bring that of their own type along.
         let delete = DeleteArgs::augment_args(Command::new("delete"));
         let delete = delete.about("Delete organizations, and users, by creation date");
-        Command::new("workos").about(CONNECTOR.summary).subcommand(delete)
+        vec![Command::new("workos").about(CONNECTOR.summary).subcommand(delete)]
     },
-    open,
+    operations: &[Operation {
+        path: &["workos", "delete"],
+        kind: OperationKind::Destroy,
+        remote: true,
+    }],
+    open: |setup, _context, _path, matches| {
+        Box::pin(std::future::ready(open(setup, matches).map_err(QueryError::from)))
+    },
     guards: || GuardArgs::augment_args(Command::new("guards")),
     reopen,
     simulator: SimulatorEntry {
@@ -55,9 +70,10 @@ pub static CONNECTOR: Connector = Connector {
     },
 };
 
-fn open(setup: &Setup, _command: &str, matches: &ArgMatches) -> Result<Opening, OpenError> {
+fn open(setup: &Setup, matches: &ArgMatches) -> Result<Opened, OpenError> {
     let args = DeleteArgs::from_arg_matches(matches).map_err(|error| internal(&error))?;
-    Selection::resolve(&args, setup).and_then(|selection| opening(setup, selection))
+    let selection = Selection::resolve(&args, setup)?;
+    opening(setup, selection).map(Opened::Job)
 }
 
 fn reopen(setup: &Setup, plan: &Header, matches: &ArgMatches) -> Result<Opening, OpenError> {
@@ -72,6 +88,8 @@ fn opening(setup: &Setup, selection: Selection) -> Result<Opening, OpenError> {
         options: selection.options(),
         selection: selection.for_people(),
         warnings: selection.warnings(setup),
+        question: None,
+        data_on_stdout: false,
         job: Arc::new(job::Delete::new(setup, selection)?),
     })
 }
@@ -92,6 +110,6 @@ fn start_simulator(
         let (address, serving) = windlass_sim::serve(simulator, address, serve)
             .await
             .map_err(|error| format!("can't listen on {address}: {error}"))?;
-        Ok(Serving { address, key, serving: Box::pin(serving) })
+        Ok(Serving { address, key, environment: Vec::new(), serving: Box::pin(serving) })
     })
 }

@@ -402,7 +402,7 @@ async fn the_key_is_told_nowhere() {
         stage.key = CANARY.to_owned();
         stage.limits.retries = 30;
         let setup = stage.setup();
-        assert_untold(&format!("{setup:?} {:?}", stage.open(&setup, fixture.words).unwrap()));
+        assert_untold(&format!("{setup:?} {:?}", stage.open(&setup, fixture.words).await.unwrap()));
         // Listing fails for good, in every way.
         for status in [200, 302, 400, 401, 403, 404, 409, 422] {
             for (echo, patience) in echoes(&[status]).into_iter().zip(0..) {

@@ -205,7 +205,7 @@ async fn protect_wins_and_also_protects_what_it_cannot_judge() {
     assert_eq!(keys(&plan), ["org_1", "org_3"], "the config's rules hold, too");
     stage.apply(&plan).await;
     assert_eq!(sim.remaining_organizations(), ["org_2"]);
-    let error = stage.open(&stage.setup(), &["delete", "2005-12-17", "--protect", "name ="]);
+    let error = stage.open(&stage.setup(), &["delete", "2005-12-17", "--protect", "name ="]).await;
     assert!(error.unwrap_err().hint.is_some());
 }
 
@@ -227,7 +227,7 @@ async fn the_exclude_file_names_ids_external_ids_emails_and_names() {
         assert_eq!(plan.header.steps, 4);
     }
     let words = [&all[..], &["--exclude-file", "/nowhere/at/all"]].concat();
-    let error = stage.open(&stage.setup(), &words).unwrap_err();
+    let error = stage.open(&stage.setup(), &words).await.unwrap_err();
     assert!(error.message.contains("/nowhere/at/all") && error.hint.is_some());
 }
 
@@ -253,7 +253,7 @@ async fn the_kinds_of_objects_are_chosen_by_flags() {
         assert_eq!(counts.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
     }
     for both in ["--users", "--orgs"] {
-        let command = (windlass_connectors::workos::CONNECTOR.command)();
+        let command = (windlass_connectors::workos::CONNECTOR.commands)().remove(0);
         let words = ["workos", "delete", "2005-12-17", "--users-only", both];
         assert!(command.try_get_matches_from(words).is_err());
     }
@@ -263,7 +263,7 @@ async fn the_kinds_of_objects_are_chosen_by_flags() {
 async fn an_unknown_quota_window_is_refused_before_anything_is_sent() {
     let (sim, stage) = workos(three_customers());
     let stage = stage.quotas(&["user-writes=50/1s"]);
-    let error = stage.open(&stage.setup(), &["delete", "2005-12-17"]).unwrap_err();
+    let error = stage.open(&stage.setup(), &["delete", "2005-12-17"]).await.unwrap_err();
     assert!(error.message.contains("user-writes"));
     assert!(error.hint.unwrap().contains("user-write,"));
     assert!(sim.ledger().is_empty());

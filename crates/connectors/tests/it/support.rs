@@ -2,6 +2,7 @@
 //! memory, and hands back everything that was said.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +14,9 @@ use tokio::sync::mpsc;
 use windlass_connectors::limits::{Limits, Profile};
 use windlass_connectors::transport::Transport;
 use windlass_connectors::workos::sim::{Options, WorkosSim};
-use windlass_connectors::{Connector, OpenError, Opening, Secret, Setup, find};
+use windlass_connectors::{
+    Connector, OpenError, Opened, Opening, QueryError, Secret, Setup, find, leaf,
+};
 use windlass_engine::clock::Clock;
 use windlass_engine::event::Stamped;
 use windlass_engine::job::{Context, Job, Outcome};
@@ -54,6 +57,8 @@ pub fn maximum() -> Limits {
     Limits {
         profile: Profile::Maximum,
         rate: None,
+        full_rate: Some(50.0),
+        reserve: 0.0,
         quotas: Vec::new(),
         concurrency: None,
         timeout: Duration::from_secs(30),
@@ -97,6 +102,10 @@ impl Stage {
             limits: self.limits.clone(),
             base_url: self.connector.base_url.parse().unwrap(),
             key: Secret::new(&self.key),
+            identity: None,
+            other_key: None,
+            settings: BTreeMap::new(),
+            json: false,
             transport: self.transport.clone(),
             now: NOW.parse().unwrap(),
             protect: self.protect.clone(),
@@ -110,13 +119,25 @@ impl Stage {
         path.to_str().unwrap().to_owned()
     }
 
-    /// Opens the job of a command line behind the system's name.
-    pub fn open(&self, setup: &Setup, words: &[&str]) -> Result<Opening, OpenError> {
-        let command = (self.connector.command)();
-        let words = [&[self.connector.name], words].concat();
-        let matches = command.try_get_matches_from(words).unwrap_or_else(|e| panic!("{e}"));
-        let (name, matches) = matches.subcommand().unwrap();
-        (self.connector.open)(setup, name, matches)
+    /// Opens the job of a command line. Its first word, the top-level command, is left out where
+    /// the system has just one.
+    pub async fn open(&self, setup: &Setup, words: &[&str]) -> Result<Opening, OpenError> {
+        let commands = (self.connector.commands)();
+        let mut line = vec!["windlass".to_owned()];
+        if let [only] = &commands[..] {
+            line.push(only.get_name().to_owned());
+        }
+        line.extend(words.iter().map(|&word| word.to_owned()));
+        let command = ClapCommand::new("windlass").subcommands(commands);
+        let matches = command.try_get_matches_from(line).unwrap_or_else(|e| panic!("{e}"));
+        let (path, matches) = leaf(&matches);
+        let (context, _signals) = context(setup);
+        match (self.connector.open)(setup, &context, &path, matches).await {
+            Ok(Opened::Job(opening)) => Ok(opening),
+            Ok(Opened::Query(_)) => panic!("{path:?} is a query"),
+            Err(QueryError::Usage(error)) => Err(error),
+            Err(error) => panic!("{error:?}"),
+        }
     }
 
     /// The plan of a command line.
@@ -131,7 +152,7 @@ impl Stage {
         mut reporters: Vec<Box<dyn Reporter>>,
     ) -> Result<Plan, DiscoverError> {
         let setup = self.setup();
-        let opening = self.open(&setup, words).unwrap_or_else(|error| panic!("{error}"));
+        let opening = self.open(&setup, words).await.unwrap_or_else(|error| panic!("{error}"));
         let number = self.plans.get();
         self.plans.set(number + 1);
         let path = self.folder.path().join(format!("{number}.plan"));
@@ -144,7 +165,7 @@ impl Stage {
             base_url: setup.base_url.to_string(),
             created_unix_ms: u64::try_from(setup.now.as_millisecond()).unwrap(),
             options: opening.options,
-            phases: info.phases.iter().map(|phase| phase.name).collect(),
+            phases: info.phases.iter().map(|phase| phase.name.to_string()).collect(),
         };
         let writer = PlanWriter::create(&path, draft).unwrap();
         let (context, mut signals) = context(&setup);
@@ -190,13 +211,14 @@ impl Stage {
         let job = self.reopen(&setup, plan, applying.guards);
         let journal = applying.journal;
         let (open, recovered) = if journal.content().is_empty() {
-            let fresh = Journal::create(Box::new(journal.clone()), &plan.header.digest).unwrap();
+            let fresh = Journal::create(Box::new(journal.clone()), &plan.header).unwrap();
             (fresh, Recovered::nothing(&plan.header))
         } else {
             Journal::open(Box::new(journal.clone()), &plan.header).unwrap()
         };
         let session = Session {
             plan: plan.clone(),
+            listing: None,
             journal: open,
             recovered,
             retry_failed: applying.retry_failed,

@@ -23,7 +23,7 @@ pub use writer::{Journal, SyncTask};
 use std::io;
 
 /// The format of the journals that this program writes, and the newest one that it reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Why a journal can't be used.
 #[derive(Debug, thiserror::Error)]

@@ -35,18 +35,21 @@ impl Recent {
             self.zero_unix_ms = unix_ms.saturating_sub(at_ms);
         }
         self.last_unix_ms = self.zero_unix_ms + at_ms;
-        if let Event::Settled { steps, attempts, .. } = &stamped.event
-            && let Some(first) = steps.first().filter(|_| *attempts > 0)
-        {
+        let (first, attempts) = match &stamped.event {
+            Event::Settled { steps, attempts, .. } => (steps.first().map(|s| s.step), *attempts),
+            Event::Done { steps, attempts, .. } => (steps.first(), *attempts),
+            _ => (None, 0),
+        };
+        if let Some(first) = first.filter(|_| attempts > 0) {
             if self.answers.len() == ANSWERS_MAX {
                 self.answers.pop_front();
             }
-            self.answers.push_back((self.last_unix_ms, first.step, *attempts));
+            self.answers.push_back((self.last_unix_ms, first, attempts));
         }
     }
 
-    /// The latest answers, the oldest first. Steps in doubt count as answered with the journal's
-    /// last line: their requests may have been on the wire then. A clock that was set back makes
+    /// The latest answers, the oldest first. What is in doubt, one step for each of its requests,
+    /// counts as answered with the journal's last line: it may have been on the wire then. A clock that was set back makes
     /// answers look fresh, which only costs patience.
     pub fn answers(
         &self,

@@ -6,7 +6,7 @@ use super::record::{Heading, begins_whole, read_event, unseal};
 use super::writer::Journal;
 use super::{FORMAT, JournalError};
 use crate::bits::Bits;
-use crate::event::{Event, Stamped};
+use crate::event::{Event, Settled, Stamped};
 use crate::job::Outcome;
 use crate::plan::Header;
 use crate::tally::Tally;
@@ -19,6 +19,8 @@ pub struct Recovered {
     pub finished: Bits,
     /// The steps among them that failed.
     pub failed: Bits,
+    /// The steps among them that had nothing to do: gone already, or skipped.
+    pub idle: Bits,
     /// The steps that may have been carried out without our knowing: begun without an outcome, or
     /// failed in a way that leaves it open, which matters when they are tried again.
     pub in_doubt: Bits,
@@ -35,49 +37,78 @@ impl Recovered {
         Self {
             finished: Bits::new(plan.steps),
             failed: Bits::new(plan.steps),
+            idle: Bits::new(plan.steps),
             in_doubt: Bits::new(plan.steps),
             recent: Recent::default(),
             tally: Tally::new(plan),
         }
     }
 
+    /// Makes room for a plan that has grown.
+    pub(crate) fn grow(&mut self, steps: u64) {
+        for bits in [&mut self.finished, &mut self.failed, &mut self.idle, &mut self.in_doubt] {
+            bits.grow(steps);
+        }
+    }
+
+    /// Forgets the steps from `steps` on: the plan lost them in a crash of the machine, and they
+    /// will be listed again.
+    pub(crate) fn truncate(&mut self, steps: u64) {
+        for bits in [&mut self.finished, &mut self.failed, &mut self.idle, &mut self.in_doubt] {
+            bits.truncate(steps);
+        }
+    }
+
     fn take_in(&mut self, stamped: &Stamped) {
         match &stamped.event {
+            Event::Planned { steps, .. } => self.grow(*steps),
             Event::Begun { steps } => {
-                for &step in steps {
+                for step in steps.iter() {
                     self.in_doubt.insert(step);
                 }
             }
             Event::Returned { steps } => {
-                for &step in steps {
+                for step in steps.iter() {
                     self.in_doubt.remove(step);
                 }
             }
             Event::Reopened { steps, .. } => {
-                for &step in steps {
+                for step in steps.iter() {
                     self.finished.remove(step);
                     self.failed.remove(step);
                 }
             }
-            Event::Settled { steps, .. } => {
-                for settled in steps.iter().filter(|settled| settled.outcome.is_final()) {
-                    self.finished.insert(settled.step);
-                    let failure = match &settled.outcome {
-                        Outcome::Failed(failure) => {
-                            self.failed.insert(settled.step);
-                            Some(failure)
-                        }
-                        _ => None,
-                    };
-                    if !failure.is_some_and(|failure| failure.may_have_happened) {
-                        self.in_doubt.remove(settled.step);
-                    }
+            Event::Done { steps, .. } => {
+                for step in steps.iter() {
+                    self.finished.insert(step);
+                    self.in_doubt.remove(step);
                 }
+            }
+            Event::Settled { steps, .. } => {
+                let finals = steps.iter().filter(|settled| settled.outcome.is_final());
+                finals.for_each(|settled| self.settle(settled));
             }
             _ => {}
         }
         self.recent.take_in(stamped);
         self.tally.take_in(stamped);
+    }
+
+    fn settle(&mut self, settled: &Settled) {
+        self.finished.insert(settled.step);
+        match &settled.outcome {
+            Outcome::Failed(failure) => {
+                self.failed.insert(settled.step);
+                if failure.may_have_happened {
+                    return;
+                }
+            }
+            Outcome::AlreadyGone | Outcome::Skipped(_) => {
+                self.idle.insert(settled.step);
+            }
+            _ => {}
+        }
+        self.in_doubt.remove(settled.step);
     }
 }
 
@@ -92,19 +123,18 @@ impl Journal {
         plan: &Header,
     ) -> Result<(Self, Recovered), JournalError> {
         let mut recovered = Recovered::nothing(plan);
-        let whole =
-            read_lines(files.reader()?, &plan.digest, |stamped| recovered.take_in(stamped))?;
+        let whole = read_lines(files.reader()?, plan, |stamped| recovered.take_in(stamped))?;
         if whole == 0 {
-            return Ok((Self::create_again(files, &plan.digest)?, recovered));
+            return Ok((Self::create_again(files, plan)?, recovered));
         }
         files.truncate(whole)?;
         Ok((Self::at(files, whole), recovered))
     }
 
     /// A journal whose very first line was torn has nothing to remember.
-    fn create_again(mut files: Box<dyn Files>, digest: &str) -> Result<Self, JournalError> {
+    fn create_again(mut files: Box<dyn Files>, plan: &Header) -> Result<Self, JournalError> {
         files.truncate(0)?;
-        Ok(Self::create(files, digest)?)
+        Ok(Self::create(files, plan)?)
     }
 }
 
@@ -115,16 +145,16 @@ impl Journal {
 /// As for [`Journal::open`].
 pub fn replay(
     content: impl Read,
-    plan_digest: &str,
+    plan: &Header,
     take: impl FnMut(&Stamped),
 ) -> Result<(), JournalError> {
-    read_lines(content, plan_digest, take).map(|_| ())
+    read_lines(content, plan, take).map(|_| ())
 }
 
 /// Reads line by line and returns how many bytes of whole lines there are.
 fn read_lines(
     content: impl Read,
-    plan_digest: &str,
+    plan: &Header,
     mut take: impl FnMut(&Stamped),
 ) -> Result<u64, JournalError> {
     let mut reader = BufReader::with_capacity(256 * 1024, content);
@@ -143,7 +173,7 @@ fn read_lines(
         match read {
             Ok(_) if !ended => break,
             Ok(Some(stamped)) => take(&stamped),
-            Ok(None) => check_heading(&line, plan_digest)?,
+            Ok(None) => check_heading(&line, plan)?,
             Err(_) if at_end && !begins_whole(&line) => break,
             Err(what) => return Err(JournalError::Damaged { line: number, what }),
         }
@@ -152,7 +182,7 @@ fn read_lines(
     Ok(whole)
 }
 
-fn check_heading(line: &[u8], plan_digest: &str) -> Result<(), JournalError> {
+fn check_heading(line: &[u8], plan: &Header) -> Result<(), JournalError> {
     let damaged = |what: String| JournalError::Damaged { line: 1, what };
     let content = unseal(line).map_err(damaged)?;
     let version: serde_json::Value =
@@ -164,5 +194,7 @@ fn check_heading(line: &[u8], plan_digest: &str) -> Result<(), JournalError> {
     }
     let heading: Heading =
         serde_json::from_slice(content).map_err(|error| damaged(error.to_string()))?;
-    if heading.plan == plan_digest { Ok(()) } else { Err(JournalError::OtherPlan) }
+    // A run that applied while it listed had no digest when its journal began.
+    let ours = heading.plan == plan.digest || heading.plan == plan.id;
+    if ours { Ok(()) } else { Err(JournalError::OtherPlan) }
 }

@@ -73,7 +73,7 @@ fn first_session() -> Vec<Event> {
     let text = |text: &str| String::from(text);
     vec![
         started(1),
-        Event::Begun { steps: vec![0, 1, 2, 3, 4, 5, 6] },
+        Event::Begun { steps: [0, 1, 2, 3, 4, 5, 6].into_iter().collect() },
         answered(vec![settled(0, Outcome::Done), settled(1, Outcome::DoneConfirmed)]),
         answered(vec![settled(2, Outcome::AlreadyGone)]),
         answered(vec![settled(3, Outcome::Failed(Box::new(failure(Kind::Rejected))))]),
@@ -93,7 +93,7 @@ fn first_session() -> Vec<Event> {
         Event::RateSet { per_second: Some(2.5) },
         Event::RateSet { per_second: None },
         Event::Warning { message: text("odd") },
-        Event::Returned { steps: vec![6] },
+        Event::Returned { steps: [6].into_iter().collect() },
         Event::Stopping { reason: text("interrupt") },
         answered(vec![settled(5, Outcome::InDoubt)]),
         ended(Ending::Aborted),
@@ -104,8 +104,8 @@ fn first_session() -> Vec<Event> {
 fn second_session() -> Vec<Event> {
     vec![
         started(2),
-        Event::Reopened { steps: vec![3] },
-        Event::Begun { steps: vec![3, 5, 7, 8] },
+        Event::Reopened { steps: [3].into_iter().collect() },
+        Event::Begun { steps: [3, 5, 7, 8].into_iter().collect() },
         answered(vec![settled(5, Outcome::DoneConfirmed)]),
         answered(vec![settled(7, Outcome::Failed(Box::new(failure(Kind::Conflict))))]),
         ended(Ending::JournalLost("no space".into())),
@@ -126,7 +126,7 @@ fn stamped() -> Vec<Stamped> {
 
 fn journal_of(events: &[Stamped]) -> Vec<u8> {
     let memory = Memory::default();
-    let mut journal = Journal::create(Box::new(memory.clone()), DIGEST).unwrap();
+    let mut journal = Journal::create(Box::new(memory.clone()), &header()).unwrap();
     for stamped in events {
         journal.append(stamped.at, &stamped.event);
     }
@@ -142,7 +142,7 @@ fn memory_of(bytes: &[u8]) -> Memory {
 
 fn read(bytes: &[u8]) -> Result<Vec<Stamped>, JournalError> {
     let mut events = Vec::new();
-    replay(bytes, DIGEST, |stamped| events.push(stamped.clone()))?;
+    replay(bytes, &header(), |stamped| events.push(stamped.clone()))?;
     Ok(events)
 }
 
@@ -172,7 +172,7 @@ fn every_event_comes_back_from_its_line() {
         assert_eq!(&read_event(unseal(&line).unwrap()).unwrap(), stamped);
     }
     let memory = Memory::default();
-    let mut journal = Journal::create(Box::new(memory.clone()), DIGEST).unwrap();
+    let mut journal = Journal::create(Box::new(memory.clone()), &header()).unwrap();
     journal.append(Moment::ZERO, &page);
     journal.write().unwrap();
     assert_eq!(line_starts(&memory.content()).len(), 2, "pages are not kept");
@@ -230,7 +230,7 @@ fn a_reopened_failure_that_may_have_happened_is_in_doubt() {
     let refused = failure(Kind::Rejected);
     let mut events = vec![
         started(1),
-        Event::Begun { steps: vec![0, 1] },
+        Event::Begun { steps: [0, 1].into_iter().collect() },
         answered(vec![settled(0, Outcome::Failed(Box::new(lost)))]),
         answered(vec![settled(1, Outcome::Failed(Box::new(refused)))]),
     ];
@@ -242,7 +242,7 @@ fn a_reopened_failure_that_may_have_happened_is_in_doubt() {
     let recovered = open(&events);
     assert_eq!(recovered.finished.count(), 2);
     assert_eq!(recovered.in_doubt.iter().collect::<Vec<_>>(), [0]);
-    events.push(Event::Reopened { steps: vec![0, 1] });
+    events.push(Event::Reopened { steps: [0, 1].into_iter().collect() });
     let recovered = open(&events);
     assert_eq!((recovered.finished.count(), recovered.failed.count()), (0, 0));
     assert_eq!(recovered.in_doubt.iter().collect::<Vec<_>>(), [0]);
@@ -311,11 +311,11 @@ fn a_newer_format_and_another_plan_are_refused() {
         Journal::open(Box::new(memory_of(bytes)), &plan).map(|_| ())
     };
     assert!(matches!(open(&bytes, "another"), Err(JournalError::OtherPlan)));
-    let content = b"{\"windlass_journal\":2,\"plan\":[\"another shape\"]}";
+    let content = b"{\"windlass_journal\":3,\"plan\":[\"another shape\"]}";
     let mut newer = format!("{:08x} ", crc32fast::hash(content)).into_bytes();
     newer.extend(content);
     newer.push(b'\n');
-    assert!(matches!(open(&newer, DIGEST), Err(JournalError::Newer { found: 2 })));
+    assert!(matches!(open(&newer, DIGEST), Err(JournalError::Newer { found: 3 })));
     for (content, says) in
         [("{}", "not a journal"), ("[", "EOF"), ("{\"windlass_journal\":1}", "plan")]
     {
@@ -386,7 +386,7 @@ fn a_failed_write_and_its_retry_leave_a_whole_journal_at_every_byte() {
     for bytes in heading..whole.len() {
         let inner = Memory::default();
         let files = Hiccup { inner: inner.clone(), bytes_left: Some(bytes) };
-        let mut journal = Journal::create(Box::new(files), DIGEST).unwrap();
+        let mut journal = Journal::create(Box::new(files), &header()).unwrap();
         assert_eq!(write_all(&mut journal, &events), 1, "after {bytes} bytes");
         assert_eq!(inner.content(), whole, "after {bytes} bytes");
     }
@@ -399,7 +399,7 @@ fn a_disk_that_stays_full_leaves_whole_lines_and_space_lets_it_go_on() {
     for bytes in 0..whole.len() {
         let inner = Memory::default();
         let files = Faulty::new(inner.clone(), bytes as u64, u64::MAX);
-        if let Ok(mut journal) = Journal::create(Box::new(files), DIGEST) {
+        if let Ok(mut journal) = Journal::create(Box::new(files), &header()) {
             assert_eq!(write_all(&mut journal, &events), 1);
         }
         let (mut journal, _) = Journal::open(Box::new(inner.clone()), &header()).unwrap();
@@ -413,7 +413,7 @@ fn a_disk_that_stays_full_leaves_whole_lines_and_space_lets_it_go_on() {
 fn syncs_come_in_groups_and_a_lost_one_is_told() {
     let due = Moment::from_micros(300_000);
     let files = Faulty::new(Memory::default(), u64::MAX, 1);
-    let mut journal = Journal::create(Box::new(files), DIGEST).unwrap();
+    let mut journal = Journal::create(Box::new(files), &header()).unwrap();
     assert!(journal.sync_if_due(Moment::ZERO).unwrap().is_none(), "too early for a sync");
     assert!(journal.sync_if_due(due).unwrap().is_none());
     assert!(journal.sync_if_due(due + std::time::Duration::from_secs(1)).unwrap().is_none());
@@ -429,7 +429,7 @@ fn a_journal_on_disk_is_not_overwritten_and_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
     let events = stamped();
-    let mut journal = Journal::create(Box::new(Disk::create(&path).unwrap()), DIGEST).unwrap();
+    let mut journal = Journal::create(Box::new(Disk::create(&path).unwrap()), &header()).unwrap();
     assert_eq!(write_all(&mut journal, &events[..5]), 0);
     journal.sync().unwrap();
     assert!(Disk::create(&path).is_err());

@@ -4,6 +4,7 @@ use super::files::Files;
 use super::record::{Heading, write_event, write_heading};
 use crate::event::Event;
 use crate::moment::Moment;
+use crate::plan::Header;
 use std::io;
 use std::time::Duration;
 
@@ -33,13 +34,15 @@ impl std::fmt::Debug for Journal {
 }
 
 impl Journal {
-    /// Begins the journal of a run that applies the plan with this digest.
+    /// Begins the journal of a run that applies this plan, which it knows by its digest, or by its
+    /// name while the plan still grows and has none.
     ///
     /// # Errors
     /// When the first line can't be written.
-    pub fn create(files: Box<dyn Files>, plan_digest: &str) -> io::Result<Self> {
+    pub fn create(files: Box<dyn Files>, plan: &Header) -> io::Result<Self> {
         let mut journal = Self::at(files, 0);
-        write_heading(&mut journal.pending, &Heading::new(plan_digest));
+        let name = if plan.digest.is_empty() { &plan.id } else { &plan.digest };
+        write_heading(&mut journal.pending, &Heading::new(name));
         journal.write()?;
         Ok(journal)
     }

@@ -1,5 +1,6 @@
 //! Reading a plan: checked as a whole first, then streamed.
 
+use super::grow::Growth;
 use super::write::{digest, header_json};
 use super::{FORMAT, Header, LINE_BYTES_MAX, PlanError};
 use crate::job::Step;
@@ -16,8 +17,10 @@ use std::path::{Path, PathBuf};
 pub struct Plan {
     /// Its first line.
     pub header: Header,
-    path: PathBuf,
-    body_at: u64,
+    pub(super) path: PathBuf,
+    pub(super) body_at: u64,
+    /// There while it is listed.
+    pub(super) growth: Option<Growth>,
 }
 
 /// An object that was left out on purpose.
@@ -49,6 +52,7 @@ struct StepLine<'a> {
     #[serde(borrow)]
     key: Cow<'a, str>,
     #[serde(borrow)]
+    #[serde(default)]
     label: Cow<'a, str>,
     #[serde(borrow)]
     object: &'a RawValue,
@@ -78,7 +82,12 @@ impl Plan {
         if digest(&header, body) != header.digest {
             return Err(damaged(path, "its digest does not match its content"));
         }
-        Ok(Self { header, path: path.to_owned(), body_at: first.len() as u64 })
+        Ok(Self { header, path: path.to_owned(), body_at: first.len() as u64, growth: None })
+    }
+
+    /// Its growth, while it is listed.
+    pub(crate) fn growth(&self) -> Option<Growth> {
+        self.growth.clone()
     }
 
     /// Where it is.
@@ -100,6 +109,8 @@ impl Plan {
             header: self.header.clone(),
             path: self.path.clone(),
             line: Vec::new(),
+            growth: self.growth.clone(),
+            read: 0,
         })
     }
 }
@@ -111,9 +122,17 @@ pub struct Lines {
     header: Header,
     path: PathBuf,
     line: Vec<u8>,
+    growth: Option<Growth>,
+    /// Bytes read so far.
+    read: u64,
 }
 
 impl Lines {
+    /// Whether there may be more behind the end that was met.
+    pub(crate) fn may_grow(&self) -> bool {
+        self.growth.as_ref().is_some_and(|growth| !growth.visible().complete)
+    }
+
     /// The next step, passing over what was left out; `None` at the end.
     ///
     /// # Errors
@@ -133,12 +152,23 @@ impl Lines {
     /// # Errors
     /// When the file can't be read or changed under us.
     pub fn next_line(&mut self) -> Result<Option<Line>, PlanError> {
-        self.line.clear();
-        self.reader
-            .read_until(b'\n', &mut self.line)
-            .map_err(|source| PlanError::Io { path: self.path.clone(), source })?;
-        if self.line.is_empty() {
-            return Ok(None);
+        loop {
+            let hidden = |growth: &Growth| growth.visible().bytes <= self.read;
+            if self.growth.as_ref().is_some_and(hidden) {
+                return Ok(None);
+            }
+            self.line.clear();
+            let read = self
+                .reader
+                .read_until(b'\n', &mut self.line)
+                .map_err(|source| PlanError::Io { path: self.path.clone(), source })?;
+            self.read += read as u64;
+            if read == 0 {
+                return Ok(None);
+            }
+            if !self.line.starts_with(b"{\"mark\":") {
+                break;
+            }
         }
         let parsed = if self.line.starts_with(b"{\"left\":") {
             serde_json::from_slice(&self.line).map(Line::Left)
@@ -168,13 +198,7 @@ struct Version {
 }
 
 fn parse_header(path: &Path, line: &[u8]) -> Result<Header, PlanError> {
-    let version: Version = serde_json::from_slice(line)
-        .map_err(|_| damaged(path, "its first line is not a plan's"))?;
-    if version.windlass_plan > FORMAT {
-        return Err(PlanError::Newer { path: path.to_owned(), found: version.windlass_plan });
-    }
-    let header: Header = serde_json::from_slice(line)
-        .map_err(|error| damaged(path, &format!("its first line is broken: {error}")))?;
+    let header = parse_unsealed(path, line)?;
     if header.digest.is_empty() {
         return Err(PlanError::Unfinished { path: path.to_owned() });
     }
@@ -185,6 +209,17 @@ fn parse_header(path: &Path, line: &[u8]) -> Result<Header, PlanError> {
         return Err(damaged(path, "its first line was written anew"));
     }
     Ok(header)
+}
+
+/// A header, whether the plan was finished or not.
+pub(super) fn parse_unsealed(path: &Path, line: &[u8]) -> Result<Header, PlanError> {
+    let version: Version = serde_json::from_slice(line)
+        .map_err(|_| damaged(path, "its first line is not a plan's"))?;
+    if version.windlass_plan > FORMAT {
+        return Err(PlanError::Newer { path: path.to_owned(), found: version.windlass_plan });
+    }
+    serde_json::from_slice(line)
+        .map_err(|error| damaged(path, &format!("its first line is broken: {error}")))
 }
 
 fn damaged(path: &Path, what: &str) -> PlanError {

@@ -18,7 +18,7 @@ fn draft(phases: &[&'static str]) -> Draft {
         base_url: "http://localhost".into(),
         created_unix_ms: 1_767_225_600_000,
         options: json!({ "before": "2026-01-01", "odd": "a\u{1f}b" }),
-        phases: phases.to_vec(),
+        phases: phases.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -200,8 +200,8 @@ fn an_interrupted_listing_leaves_no_plan() {
 fn a_newer_format_is_refused_before_its_fields_are_looked_at() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plan.jsonl");
-    fs::write(&path, "{\"shape\":[1],\"windlass_plan\":2,\"digest\":7}\nanything\n").unwrap();
-    assert!(matches!(Plan::open(&path), Err(PlanError::Newer { found: 2, .. })));
+    fs::write(&path, "{\"shape\":[1],\"windlass_plan\":3,\"digest\":7}\nanything\n").unwrap();
+    assert!(matches!(Plan::open(&path), Err(PlanError::Newer { found: 3, .. })));
     for odd in ["", "\n", "hello\n", "{}\n", "[]\n", "{\"windlass_plan\":1}\n"] {
         fs::write(&path, odd).unwrap();
         let error = Plan::open(&path).unwrap_err();
@@ -249,7 +249,8 @@ fn odd_texts_survive() {
     let mut plan = writer(&path);
     for text in texts {
         let object = raw(&json!({ "name": text, "n": 1.0 }));
-        assert_eq!(plan.push(text, text, &object).unwrap(), Pushed::New);
+        let label = format!("{text}!");
+        assert_eq!(plan.push(text, &label, &object).unwrap(), Pushed::New);
         plan.leave(text, text, "odd").unwrap();
     }
     plan.finish().unwrap();
@@ -257,7 +258,7 @@ fn odd_texts_survive() {
     let found = steps(&plan);
     assert_eq!(found.len(), texts.len());
     for (step, text) in found.iter().zip(texts) {
-        assert_eq!((&*step.key, &*step.label), (text, text));
+        assert_eq!((&*step.key, &*step.label), (text, &*format!("{text}!")));
         let object: serde_json::Value = serde_json::from_str(step.object.get()).unwrap();
         assert_eq!(object, json!({ "name": text, "n": 1.0 }));
     }

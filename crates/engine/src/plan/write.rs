@@ -1,13 +1,13 @@
 //! Writing a plan: steps stream to disk, memory holds 8 bytes a step to find repeated keys.
 
-use super::{FORMAT, Header, Phase, PlanError};
+use super::grow::{Growth, Visible};
+use super::keys::Keys;
+use super::{FORMAT, Header, Phase, Plan, PlanError};
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
-use std::collections::HashSet;
-use std::collections::hash_map::RandomState;
 use std::fs::File;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -38,9 +38,9 @@ pub struct Draft {
     /// See [`Header::created_unix_ms`].
     pub created_unix_ms: u64,
     /// See [`Header::options`].
-    pub options: serde_json::Value,
+    pub options: Value,
     /// The names of the phases, in their order.
-    pub phases: Vec<&'static str>,
+    pub phases: Vec<String>,
 }
 
 /// What became of a step that was offered to the plan.
@@ -56,21 +56,26 @@ pub enum Pushed {
 #[derive(Debug)]
 pub struct PlanWriter {
     path: PathBuf,
-    partial: PathBuf,
-    file: BufWriter<File>,
-    header: Header,
+    pub(super) partial: PathBuf,
+    pub(super) file: BufWriter<File>,
+    pub(super) header: Header,
     header_bytes: usize,
     reasons_bytes: usize,
+    /// Bytes after the header.
+    pub(super) body_bytes: u64,
     body: Sha256,
-    keys: KeySet,
+    pub(super) keys: Keys,
     phase: usize,
-    line: Vec<u8>,
+    pub(super) line: Vec<u8>,
+    pub(super) growth: Option<Growth>,
+    pub(super) resumed: Option<Value>,
 }
 
 #[derive(Serialize)]
 struct StepLine<'a> {
     step: u64,
     key: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     label: &'a str,
     object: &'a RawValue,
 }
@@ -89,10 +94,8 @@ impl PlanWriter {
     /// # Errors
     /// When the file can't be created.
     pub fn create(path: &Path, draft: Draft) -> Result<Self, PlanError> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".partial");
-        let partial = path.with_file_name(name);
-        let phase = |name: &&str| Phase { name: (*name).to_owned(), steps: 0, seen: 0 };
+        let partial = partial_path(path);
+        let phase = |name: &String| Phase { name: name.clone(), steps: 0, seen: 0 };
         let header = Header {
             windlass_plan: FORMAT,
             id: draft.id,
@@ -116,10 +119,13 @@ impl PlanWriter {
             header,
             header_bytes,
             reasons_bytes: 0,
+            body_bytes: 0,
             body: Sha256::new(),
-            keys: KeySet::default(),
+            keys: Keys::default(),
             phase: 0,
             line: Vec::with_capacity(1024),
+            growth: None,
+            resumed: None,
             partial: partial.clone(),
         };
         writer.write_header().map_err(io)?;
@@ -141,7 +147,19 @@ impl PlanWriter {
         self.present_phase().seen += objects;
     }
 
-    /// Adds a step to the present phase, unless its key is there already.
+    /// Promises that keys come in ascending order of their bytes, phase by phase, so that none
+    /// has to be remembered but the last: memory stays constant for any number of steps.
+    pub fn keys_ascend(&mut self) {
+        self.keys = Keys::ascending();
+    }
+
+    /// Takes every step as it comes: the job looks after repeated keys itself.
+    pub fn keys_unchecked(&mut self) {
+        self.keys = Keys::Unchecked;
+    }
+
+    /// Adds a step to the present phase, unless its key is there already. A label that says no
+    /// more than the key is left empty.
     ///
     /// # Errors
     /// When the file can't be written.
@@ -149,6 +167,7 @@ impl PlanWriter {
         if !self.keys.insert(key) {
             return Ok(Pushed::Repeated);
         }
+        let label = if label == key { "" } else { label };
         let line = StepLine { step: self.header.steps, key, label, object };
         serde_json::to_writer(&mut self.line, &line).expect("a step is plain JSON");
         self.end_line()?;
@@ -169,6 +188,56 @@ impl PlanWriter {
         self.end_line()
     }
 
+    /// A writer at the beginning of a file whose header, of so many bytes, is there already.
+    pub(super) fn at(path: &Path, file: File, header: Header, header_bytes: usize) -> Self {
+        let reason = |reason: &String| reason.len() + REASON_EXTRA_BYTES;
+        Self {
+            path: path.to_owned(),
+            partial: partial_path(path),
+            file: BufWriter::with_capacity(256 * 1024, file),
+            header_bytes,
+            reasons_bytes: header.left.keys().map(reason).sum(),
+            header,
+            body_bytes: 0,
+            body: Sha256::new(),
+            keys: Keys::default(),
+            phase: 0,
+            line: Vec::with_capacity(1024),
+            growth: None,
+            resumed: None,
+        }
+    }
+
+    /// Takes in a line that stands in the file already.
+    pub(super) fn take_again(&mut self, line: &[u8]) {
+        self.body.update(line);
+        self.body_bytes += line.len() as u64;
+    }
+
+    /// Where the body is now, to come back to.
+    pub(super) fn body_state(&self) -> (u64, Sha256) {
+        (self.body_bytes, self.body.clone())
+    }
+
+    /// Goes back to a place in the body and cuts the file off there.
+    pub(super) fn cut_back(&mut self, to: (u64, Sha256), header_bytes: u64) -> io::Result<()> {
+        (self.body_bytes, self.body) = to;
+        let end = header_bytes + self.body_bytes;
+        self.file.get_ref().set_len(end)?;
+        self.file.seek(SeekFrom::Start(end)).map(|_| ())
+    }
+
+    /// The bytes of the header with its room and its end.
+    pub(super) fn header_room(&self) -> u64 {
+        self.header_bytes as u64 + 1
+    }
+
+    /// The folder that the plan will stand in, where its job may keep what it needs meanwhile.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
     /// What is known so far.
     #[must_use]
     pub fn header(&self) -> &Header {
@@ -186,7 +255,20 @@ impl PlanWriter {
             self.discard();
             return Err(PlanError::Io { path, source });
         }
+        if let Some(growth) = &self.growth {
+            let (bytes, steps) = (self.body_bytes, self.header.steps);
+            growth.show(Visible { bytes, steps, complete: true });
+        }
         Ok(self.header)
+    }
+
+    /// The same, and opens the plan that it has become.
+    ///
+    /// # Errors
+    /// As [`PlanWriter::finish`].
+    pub(crate) fn finish_growing(self) -> Result<Plan, PlanError> {
+        let (path, body_at) = (self.path.clone(), self.header_room());
+        Ok(Plan { header: self.finish()?, path, body_at, growth: None })
     }
 
     /// Gives a listing up that failed: nothing of it stays on disk.
@@ -229,12 +311,13 @@ impl PlanWriter {
     }
 
     /// An object may come over several lines; between its tokens a space is as good.
-    fn end_line(&mut self) -> Result<(), PlanError> {
+    pub(super) fn end_line(&mut self) -> Result<(), PlanError> {
         for byte in self.line.iter_mut().filter(|byte| **byte == b'\n') {
             *byte = b' ';
         }
         self.line.push(b'\n');
         self.body.update(&self.line);
+        self.body_bytes += self.line.len() as u64;
         let written = self.file.write_all(&self.line);
         self.line.clear();
         written.map_err(|source| PlanError::Io { path: self.partial.clone(), source })
@@ -259,45 +342,15 @@ pub(super) fn digest(header: &Header, body: Sha256) -> String {
     seal.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Where a plan lies until it is whole.
+pub(super) fn partial_path(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    path.with_file_name(name)
+}
+
 /// Makes a rename in the file's folder last through a power cut.
 pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-/// The keys seen so far, by a hash of 64 bits with a secret seed: 18 MiB for a million keys. Two
-/// different keys meet with a chance of 3 in 100 million then, and the price is one object left
-/// alone.
-#[derive(Debug, Default)]
-struct KeySet {
-    seed: RandomState,
-    hashes: HashSet<u64, BuildHasherDefault<Plain>>,
-}
-
-impl KeySet {
-    fn insert(&mut self, key: &str) -> bool {
-        self.hashes.insert(self.seed.hash_one(key))
-    }
-
-    fn clear(&mut self) {
-        self.hashes = HashSet::default();
-    }
-}
-
-/// Takes a number that is a hash already as it is.
-#[derive(Debug, Default)]
-struct Plain(u64);
-
-impl Hasher for Plain {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _bytes: &[u8]) {
-        unreachable!("only whole hashes are put in");
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
 }

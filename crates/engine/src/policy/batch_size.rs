@@ -22,20 +22,22 @@ const CEILING_GROWTH: u32 = 64;
 #[derive(Clone, Debug)]
 pub struct BatchSize {
     bounds: Bounds,
-    target_secs: f64,
+    /// Without a target only refusals change the size.
+    target_secs: Option<f64>,
     item_secs: Option<f64>,
     size: u32,
     ceiling: u32,
 }
 
 impl BatchSize {
-    /// Starts at `bounds.start` and aims at batches that take `target`.
+    /// Starts at `bounds.start` and aims at batches that take `target`; without one it grows to
+    /// its upper bound, or to what was not refused.
     #[must_use]
-    pub fn new(bounds: Bounds, target: Duration) -> Self {
+    pub fn new(bounds: Bounds, target: Option<Duration>) -> Self {
         let bounds = bounds.ordered();
         Self {
             bounds,
-            target_secs: target.as_secs_f64(),
+            target_secs: target.map(|target| target.as_secs_f64()),
             item_secs: None,
             size: bounds.start,
             ceiling: bounds.max,
@@ -56,17 +58,21 @@ impl BatchSize {
     pub fn observed(&mut self, count: usize, took: Duration) {
         let Ok(count) = u32::try_from(count) else { return };
         let took = took.as_secs_f64();
-        if count == 0 || (count < self.size.div_ceil(2) && took <= self.target_secs) {
-            return;
-        }
         if count >= self.ceiling {
             let step = (self.ceiling / CEILING_GROWTH).max(1);
             self.ceiling = self.ceiling.saturating_add(step).min(self.bounds.max);
         }
+        let Some(target) = self.target_secs else {
+            self.size = self.ceiling;
+            return;
+        };
+        if count == 0 || (count < self.size.div_ceil(2) && took <= target) {
+            return;
+        }
         let item = took / f64::from(count);
         let item = self.item_secs.map_or(item, |past| past + NEWEST * (item - past));
         self.item_secs = Some(item);
-        self.size = self.within(self.wanted(item));
+        self.size = self.within(self.wanted(item, target));
     }
 
     /// A batch of `count` items was refused as too large (413), or was too much to be answered in
@@ -81,8 +87,8 @@ impl BatchSize {
     }
 
     /// The size that would take the target time, at most twice and at least half the present one.
-    fn wanted(&self, item_secs: f64) -> u32 {
-        let exact = self.target_secs / item_secs;
+    fn wanted(&self, item_secs: f64, target_secs: f64) -> u32 {
+        let exact = target_secs / item_secs;
         let (least, most) = (self.size.div_ceil(2), self.size.saturating_mul(2));
         if exact.is_nan() {
             return self.size;

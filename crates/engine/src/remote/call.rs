@@ -90,6 +90,30 @@ impl Remote {
         self.gate.meter()
     }
 
+    /// How many requests of this operation may start before one of its windows has to come back.
+    #[must_use]
+    pub fn room(&self, operation: usize) -> u64 {
+        let meter = self.meter();
+        let names: Vec<&str> = self.spec.windows_of(operation).map(|(name, _)| name).collect();
+        let windows = meter.windows.iter().filter(|window| names.contains(&window.name.as_str()));
+        windows.map(|window| u64::from(window.available)).min().unwrap_or(u64::MAX)
+    }
+
+    /// How long `requests` of this operation take at best from now on: as [`Spec::time_for`], with
+    /// what the windows hold already.
+    #[must_use]
+    pub fn time_for(&self, operation: usize, requests: u64, round_trip: Duration) -> Duration {
+        let fresh = self.spec.time_for(operation, requests, round_trip);
+        let meter = self.meter();
+        let waits = self.spec.windows_of(operation).filter_map(|(name, quota)| {
+            let window = meter.windows.iter().find(|window| window.name == name)?;
+            let beyond = requests.saturating_sub(window.available.into());
+            let rounds = u32::try_from(beyond.div_ceil(quota.limit.into())).unwrap_or(u32::MAX);
+            Some((quota.span + round_trip).saturating_mul(rounds) + round_trip)
+        });
+        waits.chain([fresh]).max().filter(|_| requests > 0).unwrap_or_default()
+    }
+
     /// Makes one request, as often as it takes. Every attempt pays the quota of `operation`, its
     /// number in the spec. `in_doubt` says that an earlier session may have made it already.
     ///

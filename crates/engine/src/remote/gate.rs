@@ -122,12 +122,7 @@ impl State {
     }
 
     /// Asks every policy; the first that refuses is the reason.
-    fn check(
-        &mut self,
-        now: Moment,
-        operation: &OperationSpec,
-        items: u32,
-    ) -> Result<(), Refusal> {
+    fn check(&mut self, now: Moment, operation: &OperationSpec, items: u32) -> Result<(), Refusal> {
         if self.paused {
             return Err((Waiting::Paused, None));
         }

@@ -6,8 +6,9 @@ use crate::event::{Event, Stamped};
 use crate::failure::Failure;
 use crate::job::{Context, Job};
 use crate::plan::{Header, PlanError, PlanWriter};
-use crate::remote::Meter;
+use crate::remote::{Meter, Remote};
 use crate::tally::Tally;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::MissedTickBehavior;
@@ -38,9 +39,11 @@ pub async fn discover(
     orders: &mut Receiver<Order>,
     reporters: &mut [Box<dyn Reporter>],
 ) -> Result<Header, DiscoverError> {
-    let mut watcher = Watcher { context, tally: Tally::new(plan.header()), reporters };
-    let listed = watcher.watch(job, job.discover(context, &mut plan), signals, orders).await;
-    watcher.draw(job);
+    let remotes = job.remotes();
+    let tally = Tally::new(plan.header());
+    let mut watcher = Watcher { context, remotes: &remotes, tally, reporters };
+    let listed = watcher.watch(job.discover(context, &mut plan), signals, orders).await;
+    watcher.draw();
     if let Err(error) = listed {
         plan.discard();
         return Err(error);
@@ -48,33 +51,36 @@ pub async fn discover(
     Ok(plan.finish()?)
 }
 
-/// Runs a reading future while signals are shown and orders obeyed.
-pub(super) async fn watched<T>(
-    job: &dyn Job,
+/// Runs a future that only reads, while signals are shown and a stop is obeyed.
+///
+/// # Errors
+/// What the future says; [`Kind::Cancelled`](crate::Kind::Cancelled) when it is aborted.
+pub async fn watch<T, E: From<Failure>>(
+    remotes: &[Arc<Remote>],
     context: &Context,
     tally: Tally,
-    reading: impl Future<Output = Result<T, DiscoverError>>,
+    reading: impl Future<Output = Result<T, E>>,
     signals: &mut Receiver<Event>,
     orders: &mut Receiver<Order>,
     reporters: &mut [Box<dyn Reporter>],
-) -> Result<T, DiscoverError> {
-    Watcher { context, tally, reporters }.watch(job, reading, signals, orders).await
+) -> Result<T, E> {
+    Watcher { context, remotes, tally, reporters }.watch(reading, signals, orders).await
 }
 
 struct Watcher<'a> {
     context: &'a Context,
+    remotes: &'a [Arc<Remote>],
     tally: Tally,
     reporters: &'a mut [Box<dyn Reporter>],
 }
 
 impl Watcher<'_> {
-    async fn watch<T>(
+    async fn watch<T, E: From<Failure>>(
         &mut self,
-        job: &dyn Job,
-        reading: impl Future<Output = Result<T, DiscoverError>>,
+        reading: impl Future<Output = Result<T, E>>,
         signals: &mut Receiver<Event>,
         orders: &mut Receiver<Order>,
-    ) -> Result<T, DiscoverError> {
+    ) -> Result<T, E> {
         let mut reading = std::pin::pin!(reading);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -85,7 +91,7 @@ impl Watcher<'_> {
                 read = &mut reading => break read,
                 Some(event) = signals.recv() => self.publish(event),
                 Some(order) = orders.recv() => self.obey(&order),
-                _ = tick.tick() => self.draw(job),
+                _ = tick.tick() => self.draw(),
                 () = self.context.stop.aborting() => return Err(Failure::cancelled().into()),
             }
         };
@@ -113,9 +119,9 @@ impl Watcher<'_> {
         }
     }
 
-    fn draw(&mut self, job: &dyn Job) {
+    fn draw(&mut self) {
         let now = self.context.clock.now();
-        let meter = job.remotes().first().map_or_else(Meter::default, |remote| remote.meter());
+        let meter = self.remotes.first().map_or_else(Meter::default, |remote| remote.meter());
         for reporter in self.reporters.iter_mut() {
             reporter.tick(now, &self.tally, &meter);
         }

@@ -4,23 +4,30 @@
 //!
 //! In each turn the gathered lines of the journal are written before anything new is sent.
 
+mod growing;
+mod orders;
+mod settling;
+mod stages;
+
 use super::batcher::Batcher;
-use super::command::{Command, Order, Status};
-use super::discover::{DiscoverError, TICK, watched};
+use super::command::Order;
+use super::discover::{DiscoverError, TICK, watch};
 use super::executor::{Carried, carry_out};
 use super::reporter::Reporter;
 use crate::bits::Bits;
 use crate::clock::unix_millis;
-use crate::event::{EVENTS_VERSION, Ending, Event, Settled, Stamped};
-use crate::failure::{EndsRun, Failure, Kind};
-use crate::job::{Applied, Context, Job, JobInfo, Outcome, Skip, Step};
+use crate::event::{EVENTS_VERSION, Ending, Event, Stamped};
+use crate::failure::{Failure, Kind};
+use crate::job::{Context, Job, JobInfo, Step};
 use crate::journal::{Journal, Recovered};
-use crate::plan::Plan;
-use crate::policy::Bounds;
-use crate::policy::batch_size::BatchSize;
+use crate::plan::{Growth, Plan, PlanWriter, Visible};
 use crate::remote::Meter;
+use crate::steps::Steps;
 use crate::tally::Tally;
+use growing::{Listing, grown, listed, listing};
+use stages::recall;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,16 +35,16 @@ use tokio::sync::mpsc::Receiver;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
-/// How long an adaptive batch should take.
-const BATCH_TARGET: Duration = Duration::from_secs(2);
 /// Skipped steps are journaled in lines of so many.
 const SKIPS_A_LINE: usize = 500;
 
 /// One session of a run: a job, its plan and what its journal remembers.
 #[derive(Debug)]
 pub struct Session {
-    /// The plan to apply.
+    /// The plan to apply, as far as it is there.
     pub plan: Plan,
+    /// The rest of its listing, for a plan that is applied while it grows.
+    pub listing: Option<PlanWriter>,
     /// Its open journal.
     pub journal: Journal,
     /// What the journal remembers.
@@ -67,24 +74,24 @@ pub async fn run(
     mut reporters: Vec<Box<dyn Reporter>>,
 ) -> Tally {
     recall(&*job, &session);
-    let recheck = job.recheck(&context, &session.plan);
     let tally = session.recovered.tally.clone();
-    let skips =
-        watched(&*job, &context, tally, recheck, &mut signals, &mut orders, &mut reporters).await;
+    let remotes = job.remotes();
+    let before = async {
+        let covered = job.prepare(&context, &session.plan).await?;
+        Ok((covered, job.recheck(&context, &session.plan).await?))
+    };
+    let before =
+        watch(&remotes, &context, tally, before, &mut signals, &mut orders, &mut reporters).await;
     let mut dispatcher = Dispatcher::new(job, session, settings, context, reporters);
     dispatcher.begin(settings);
-    match skips {
-        Ok(skips) => {
+    match before {
+        Ok((covered, skips)) => {
+            dispatcher.believe(covered);
             dispatcher.skip(&skips);
             dispatcher.work(&mut signals, &mut orders).await;
+            dispatcher.look_again(&mut signals, &mut orders).await;
         }
-        Err(DiscoverError::Remote(failure)) if failure.kind == Kind::Cancelled => {
-            dispatcher.ending = Some(Ending::Stopped);
-        }
-        Err(DiscoverError::Remote(failure)) => dispatcher.end_with(failure),
-        Err(DiscoverError::Plan(error)) => {
-            dispatcher.end_with(Failure::new(Kind::Bug, error.to_string()).with_hint(error.hint()));
-        }
+        Err(error) => dispatcher.end_by(error),
     }
     dispatcher.end().await
 }
@@ -98,14 +105,22 @@ struct Dispatcher {
     journal: Journal,
     finished: Bits,
     failed: Bits,
+    idle: Bits,
     in_doubt: Bits,
     retry_failed: bool,
     tally: Tally,
     reporters: Vec<Box<dyn Reporter>>,
     tasks: JoinSet<Carried>,
-    /// Steps that were begun and have no outcome yet, with their keys.
-    begun: BTreeMap<u64, Box<str>>,
+    /// Batches that were begun and have no outcome yet, by the number of their first step.
+    begun: BTreeMap<u64, Arc<Vec<Step>>>,
+    listing: Option<Listing>,
+    /// How far the growing plan is listed, and how much of that was taken up.
+    growth: Option<(Growth, Visible)>,
+    /// The growing plan's file: what the journal says of its steps must not last longer.
+    plan_file: Option<File>,
     ending: Option<Ending>,
+    /// Whether every step has its outcome, and the job has looked at them once more.
+    complete: bool,
     /// The last kind of failure that could end the run, and how often in a row.
     streak: Option<(Kind, u32)>,
     answered: bool,
@@ -120,16 +135,25 @@ impl Dispatcher {
         context: Context,
         reporters: Vec<Box<dyn Reporter>>,
     ) -> Self {
-        let recovered = session.recovered;
+        let mut recovered = session.recovered;
+        recovered.grow(session.plan.header.steps);
+        recovered.truncate(session.plan.header.steps);
+        let plan_file = session.listing.as_ref().and_then(|writer| writer.handle().ok());
+        let growth = session.plan.growth().map(|growth| (growth, Visible::default()));
+        let listing = session.listing.map(|writer| listing(&job, &context, writer));
         Self {
             info: job.info(),
             job,
             context,
+            listing,
+            growth,
+            plan_file,
             window: settings.window.max(1),
             plan: session.plan,
             journal: session.journal,
             finished: recovered.finished,
             failed: recovered.failed,
+            idle: recovered.idle,
             in_doubt: recovered.in_doubt,
             retry_failed: session.retry_failed,
             tally: recovered.tally,
@@ -137,6 +161,7 @@ impl Dispatcher {
             tasks: JoinSet::new(),
             begun: BTreeMap::new(),
             ending: None,
+            complete: false,
             streak: None,
             answered: false,
             syncing: None,
@@ -155,11 +180,8 @@ impl Dispatcher {
             best_ms: self.best_ms(),
         });
         if self.retry_failed && self.failed.count() > 0 {
-            let steps: Vec<u64> = self.failed.iter().collect();
-            for &step in &steps {
-                self.finished.remove(step);
-            }
-            self.publish(Event::Reopened { steps });
+            let steps: Steps = self.failed.iter().collect();
+            self.reopen(steps);
         }
     }
 
@@ -168,44 +190,39 @@ impl Dispatcher {
         let remotes = self.job.remotes();
         let spec = remotes.first()?.spec();
         let phases = self.info.phases.iter().zip(&self.plan.header.phases);
-        let times =
-            phases.map(|(info, phase)| spec.time_for(info.operation, phase.steps, Duration::ZERO));
+        let times = phases.map(|(info, phase)| {
+            let requests = info.requests(phase.steps);
+            spec.time_for(info.operation, requests, Duration::ZERO)
+        });
         u64::try_from(times.sum::<Duration>().as_millis()).ok().filter(|best| *best > 0)
     }
 
-    fn skip(&mut self, skips: &[Skip]) {
-        for chunk in skips.chunks(SKIPS_A_LINE) {
-            let fresh = chunk.iter().filter(|skip| self.finished.insert(skip.step));
-            let steps: Vec<Settled> = fresh
-                .map(|skip| Settled {
-                    step: skip.step,
-                    key: skip.key.clone(),
-                    label: Some(skip.label.clone()),
-                    outcome: Outcome::Skipped(skip.reason.clone()),
-                })
-                .collect();
-            if !steps.is_empty() {
-                self.publish(settled_event(steps, None));
-            }
+    fn reopen(&mut self, steps: Steps) {
+        for step in steps.iter() {
+            self.finished.remove(step);
         }
+        self.publish(Event::Reopened { steps });
     }
 
     async fn work(&mut self, signals: &mut Receiver<Event>, orders: &mut Receiver<Order>) {
         let mut batcher = match self.plan.lines() {
-            Ok(lines) => Batcher::new(lines, self.batch_size()),
+            Ok(lines) => Batcher::new(lines, Arc::clone(&self.job)),
             Err(error) => return self.end_with(Failure::new(Kind::Bug, error.to_string())),
         };
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let stop = self.context.stop.clone();
         loop {
+            self.take_growth();
             self.fill(&mut batcher);
             self.write_journal();
-            if self.tasks.is_empty() {
+            if self.tasks.is_empty() && self.listing.is_none() {
                 break;
             }
             tokio::select! {
                 Some(joined) = self.tasks.join_next() => self.joined(joined, &mut batcher),
+                listed = listed(&mut self.listing) => self.listed(listed),
+                () = grown(self.growth.as_ref()) => {}
                 Some(event) = signals.recv() => self.publish(event),
                 Some(order) = orders.recv() => self.obey(order),
                 _ = tick.tick() => self.tick().await,
@@ -221,15 +238,29 @@ impl Dispatcher {
         self.abandon();
     }
 
-    fn batch_size(&self) -> BatchSize {
-        let (min, max) = (*self.info.batch.start(), *self.info.batch.end());
-        BatchSize::new(Bounds { min: count(min), max: count(max), start: count(min) }, BATCH_TARGET)
+    /// Whether the plan is whole and every step of it has its outcome.
+    fn is_done(&self) -> bool {
+        let listed = self.growth.as_ref().is_none_or(|(_, taken)| taken.complete);
+        listed && self.finished.count() == self.plan.header.steps
+    }
+
+    fn end_by(&mut self, error: DiscoverError) {
+        match error {
+            DiscoverError::Remote(failure) if failure.kind == Kind::Cancelled => {
+                self.ending.get_or_insert(Ending::Stopped);
+            }
+            DiscoverError::Remote(failure) => self.end_with(failure),
+            DiscoverError::Plan(error) => {
+                let failure = Failure::new(Kind::Bug, error.to_string());
+                self.end_with(failure.with_hint(error.hint()));
+            }
+        }
     }
 
     /// Begins as many batches as the window has room for: intents first, on record, then tasks.
     fn fill(&mut self, batcher: &mut Batcher) {
         let mut batches = Vec::new();
-        let mut steps = Vec::new();
+        let mut steps = Steps::default();
         while !self.context.stop.is_draining() && self.tasks.len() + batches.len() < self.window {
             let batch = match batcher.next(&self.finished, &self.in_doubt) {
                 Ok(batch) => batch,
@@ -252,8 +283,11 @@ impl Dispatcher {
             return self.give_back(&batches.concat());
         }
         for batch in batches {
-            self.begun.extend(batch.iter().map(|step| (step.number, step.key.clone())));
-            self.tasks.spawn(carry_out(Arc::clone(&self.job), self.context.clone(), batch));
+            let batch = Arc::new(batch);
+            let first = batch.first().map_or(0, |step| step.number);
+            self.begun.insert(first, Arc::clone(&batch));
+            let (job, context) = (Arc::clone(&self.job), self.context.clone());
+            self.tasks.spawn(carry_out(job, context, self.info.idempotent, batch));
         }
     }
 
@@ -270,15 +304,7 @@ impl Dispatcher {
 
     fn joined(&mut self, joined: Result<Carried, JoinError>, batcher: &mut Batcher) {
         match joined {
-            Ok(carried) => {
-                for step in &carried.steps {
-                    self.begun.remove(&step.number);
-                }
-                if let Ok(applied) = &carried.result {
-                    batcher.observed(carried.steps.len(), applied.latency);
-                }
-                self.settle(carried);
-            }
+            Ok(carried) => self.carried(carried, batcher),
             Err(error) if error.is_cancelled() => {}
             Err(error) => {
                 self.end_with(Failure::new(Kind::Bug, format!("a task broke: {error}")));
@@ -286,140 +312,8 @@ impl Dispatcher {
         }
     }
 
-    fn settle(&mut self, carried: Carried) {
-        let steps = carried.steps;
-        let failure = match carried.result {
-            Ok(applied) => {
-                self.answered = true;
-                self.streak = None;
-                return self.outcomes(steps, applied);
-            }
-            Err(failure) => failure,
-        };
-        let unsent = failure.kind == Kind::Cancelled;
-        let ends_run = !unsent && self.ends_run(failure.kind);
-        if !unsent && !ends_run {
-            self.answered = true;
-            let each = |_: &Step| Outcome::Failed(Box::new(failure.clone()));
-            return self.publish(settled_all(&steps, each, Some(&failure)));
-        }
-        if failure.may_have_happened {
-            self.publish(settled_all(&steps, |_| Outcome::InDoubt, None));
-        } else {
-            self.give_back(&steps);
-        }
-        if ends_run {
-            self.end_with(failure);
-        }
-    }
-
-    /// Steps that were begun but not sent are what they were before: untouched, or in doubt.
-    fn give_back(&mut self, steps: &[Step]) {
-        let (doubtful, untouched): (Vec<&Step>, _) = steps.iter().partition(|step| step.in_doubt);
-        if !untouched.is_empty() {
-            let steps = untouched.iter().map(|step| step.number).collect();
-            self.publish(Event::Returned { steps });
-        }
-        if !doubtful.is_empty() {
-            self.publish(settled_all(doubtful, |_| Outcome::InDoubt, None));
-        }
-    }
-
-    fn outcomes(&mut self, steps: Vec<Step>, applied: Applied) {
-        let attempts = applied.attempts;
-        let latency_us = u64::try_from(applied.latency.as_micros()).unwrap_or(u64::MAX);
-        // An answer within the clock's grain was an answer all the same.
-        let latency_us = if attempts > 0 { latency_us.max(1) } else { latency_us };
-        let settled = steps.into_iter().zip(applied.outcomes).map(|(step, outcome)| Settled {
-            label: (!matches!(outcome, Outcome::Done)).then_some(step.label),
-            step: step.number,
-            key: step.key,
-            outcome,
-        });
-        self.publish(Event::Settled {
-            steps: settled.collect(),
-            latency_us,
-            attempts,
-            status: applied.status,
-            request_id: applied.request_id,
-        });
-    }
-
-    /// Whether a failure of this kind is about more than its step. The first answer of a session
-    /// already is, and so is one after the end has begun: its siblings met the same wall.
-    fn ends_run(&mut self, kind: Kind) -> bool {
-        match kind.verdict().ends_run {
-            EndsRun::Never => {
-                self.streak = None;
-                false
-            }
-            EndsRun::Always => true,
-            EndsRun::After(limit) => {
-                let before = self.streak.filter(|(last, _)| *last == kind).map_or(0, |(_, n)| n);
-                self.streak = Some((kind, before + 1));
-                let ending = matches!(&self.ending, Some(Ending::Fatal(last)) if last.kind == kind);
-                before + 1 >= limit || !self.answered || ending
-            }
-        }
-    }
-
-    fn obey(&mut self, order: Order) {
-        let remotes = self.job.remotes();
-        match order.command {
-            Command::Pause | Command::Resume => {
-                let paused = order.command == Command::Pause;
-                remotes.iter().for_each(|remote| remote.gate().set_paused(paused));
-                self.publish(if paused { Event::Paused } else { Event::Resumed });
-            }
-            Command::Stop if order.by == "interrupt" && self.context.stop.is_draining() => {
-                self.context.stop.abort();
-            }
-            Command::Stop => self.stop(order.by),
-            Command::Abort => self.context.stop.abort(),
-            Command::Rate(rate) => self.set_rate(rate),
-            Command::Scale(factor) => {
-                let meter = self.meter();
-                let now = self.tally.rate_now(self.context.clock.now()).max(1.0);
-                self.set_rate(meter.rate.unwrap_or(now) * factor);
-            }
-            Command::Status => {}
-        }
-        if let Some(reply) = order.reply {
-            // Whoever asked may have gone away.
-            let _ = reply.send(self.status());
-        }
-    }
-
-    fn set_rate(&mut self, rate: f64) {
-        let rate = (rate > 0.0 && rate.is_finite()).then_some(rate);
-        self.job.remotes().iter().for_each(|remote| remote.gate().set_rate(rate));
-        self.publish(Event::RateSet { per_second: rate });
-    }
-
-    fn status(&self) -> Status {
-        let meter = self.meter();
-        Status {
-            run: self.tally.run.clone(),
-            steps: self.tally.steps,
-            counts: self.tally.counts,
-            in_flight: meter.in_flight,
-            per_second: self.tally.rate_now(self.context.clock.now()),
-            rate: meter.rate,
-            paused: meter.paused,
-            stopping: self.context.stop.is_draining(),
-        }
-    }
-
     fn meter(&self) -> Meter {
         self.job.remotes().first().map_or_else(Meter::default, |remote| remote.meter())
-    }
-
-    fn stop(&mut self, reason: &str) {
-        if !self.context.stop.is_draining() {
-            self.publish(Event::Stopping { reason: reason.to_owned() });
-        }
-        self.ending.get_or_insert(Ending::Stopped);
-        self.context.stop.drain();
     }
 
     fn end_with(&mut self, failure: Failure) {
@@ -431,10 +325,18 @@ impl Dispatcher {
     }
 
     fn publish(&mut self, event: Event) {
-        if let Event::Settled { steps, .. } = &event {
-            for settled in steps.iter().filter(|settled| settled.outcome.is_final()) {
-                self.finished.insert(settled.step);
+        match &event {
+            Event::Settled { steps, .. } => {
+                for settled in steps.iter().filter(|settled| settled.outcome.is_final()) {
+                    self.finished.insert(settled.step);
+                }
             }
+            Event::Done { steps, .. } => {
+                for step in steps.iter() {
+                    self.finished.insert(step);
+                }
+            }
+            _ => {}
         }
         let stamped = Stamped { at: self.context.clock.now(), event };
         self.journal.append(stamped.at, &stamped.event);
@@ -455,7 +357,13 @@ impl Dispatcher {
         }
         if self.syncing.is_none() && !self.journal_is_lost() {
             match self.journal.sync_if_due(now) {
-                Ok(Some(task)) => self.syncing = Some(tokio::task::spawn_blocking(task)),
+                Ok(Some(task)) => {
+                    let plan = self.plan_file.as_ref().and_then(|file| file.try_clone().ok());
+                    self.syncing = Some(tokio::task::spawn_blocking(move || {
+                        plan.map_or(Ok(()), |plan| plan.sync_data())?;
+                        task()
+                    }));
+                }
                 Ok(None) => {}
                 Err(error) => self.journal_lost(&error),
             }
@@ -488,27 +396,6 @@ impl Dispatcher {
         self.context.stop.drain();
     }
 
-    /// What is still on the wire after an abort is in doubt, and so is what a broken task left.
-    fn abandon(&mut self) {
-        if self.begun.is_empty() {
-            return;
-        }
-        let aborted = !self.tasks.is_empty();
-        self.tasks.abort_all();
-        let begun = std::mem::take(&mut self.begun);
-        let steps = begun.into_iter().map(|(step, key)| Settled {
-            step,
-            key,
-            label: None,
-            outcome: Outcome::InDoubt,
-        });
-        let event = settled_event(steps.collect(), None);
-        self.publish(event);
-        if aborted {
-            self.ending = Some(Ending::Aborted);
-        }
-    }
-
     /// Records how the session ended and syncs the journal. A journal that was lost is tried once
     /// more: space may have been freed while the wire drained.
     async fn end(mut self) -> Tally {
@@ -516,11 +403,12 @@ impl Dispatcher {
             self.synced(syncing).await;
         }
         let ending = match self.ending.take().unwrap_or(Ending::Stopped) {
-            Ending::Stopped if self.finished.count() == self.plan.header.steps => Ending::Complete,
+            Ending::Stopped if self.complete => Ending::Complete,
             ending => ending,
         };
         self.publish(Event::RunEnded { ending });
-        if let Err(error) = self.journal.sync()
+        let plan = self.plan_file.as_ref().map_or(Ok(()), File::sync_data);
+        if let Err(error) = plan.and_then(|()| self.journal.sync())
             && !matches!(self.tally.ending, Some(Ending::JournalLost(_)))
         {
             self.tally.ending = Some(Ending::JournalLost(error.to_string()));
@@ -531,47 +419,5 @@ impl Dispatcher {
             reporter.tick(now, &self.tally, &meter);
         }
         self.tally
-    }
-}
-
-/// Tells the gate what the remote's windows still hold from earlier sessions.
-fn recall(job: &dyn Job, session: &Session) {
-    let remotes = job.remotes();
-    let Some(remote) = remotes.first() else { return };
-    let phases = job.info().phases;
-    let recovered = &session.recovered;
-    for past in recovered.recent.answers(unix_millis(), recovered.in_doubt.iter()) {
-        let phase = session.plan.header.phase_of(past.step);
-        if let Some(info) = phases.get(phase) {
-            remote.gate().recall(info.operation, past.ago, past.requests);
-        }
-    }
-}
-
-fn count(steps: usize) -> u32 {
-    u32::try_from(steps).unwrap_or(u32::MAX)
-}
-
-fn settled_all<'a>(
-    steps: impl IntoIterator<Item = &'a Step>,
-    outcome: impl Fn(&Step) -> Outcome,
-    failure: Option<&Failure>,
-) -> Event {
-    let settled = steps.into_iter().map(|step| Settled {
-        step: step.number,
-        key: step.key.clone(),
-        label: Some(step.label.clone()),
-        outcome: outcome(step),
-    });
-    settled_event(settled.collect(), failure)
-}
-
-fn settled_event(steps: Vec<Settled>, failure: Option<&Failure>) -> Event {
-    Event::Settled {
-        steps,
-        latency_us: 0,
-        attempts: failure.map_or(0, |failure| failure.attempts),
-        status: failure.and_then(|failure| failure.status),
-        request_id: failure.and_then(|failure| failure.request_id.clone()),
     }
 }

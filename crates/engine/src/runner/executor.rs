@@ -4,23 +4,65 @@
 use crate::failure::{Failure, Kind};
 use crate::job::{Applied, Context, Job, Outcome, Step};
 use std::sync::Arc;
-use std::time::Duration;
 
-/// A batch with what became of it.
+/// A part of a batch with what became of it.
 #[derive(Debug)]
-pub(super) struct Carried {
-    pub(super) steps: Vec<Step>,
+pub(super) struct Part {
+    /// How many of its steps, from where the part before ended.
+    pub(super) steps: usize,
     pub(super) result: Result<Applied, Failure>,
 }
 
+/// What became of a batch: of the whole, or of the parts into which it was cut.
+#[derive(Debug)]
+pub(super) struct Carried {
+    /// The number of its first step.
+    pub(super) first: u64,
+    pub(super) parts: Vec<Part>,
+    /// The sizes that the remote refused as too large.
+    pub(super) refused: Vec<usize>,
+}
+
 /// Carries out one batch. This is the body of a spawned task.
-pub(super) async fn carry_out(job: Arc<dyn Job>, context: Context, steps: Vec<Step>) -> Carried {
-    let result = if job.info().idempotent {
-        apply(&*job, &context, &steps).await
+///
+/// What the remote refuses as too large is cut in two, and each half sent in its turn, down to
+/// single steps.
+pub(super) async fn carry_out(
+    job: Arc<dyn Job>,
+    context: Context,
+    idempotent: bool,
+    steps: Arc<Vec<Step>>,
+) -> Carried {
+    let first = steps.first().map_or(0, |step| step.number);
+    let mut carried = Carried { first, parts: Vec::new(), refused: Vec::new() };
+    let mut todo = vec![(0, steps.len())];
+    while let Some((start, end)) = todo.pop() {
+        let part = steps.get(start..end).unwrap_or_default();
+        let result = carry_part(&*job, &context, idempotent, part).await;
+        let too_large = matches!(&result, Err(failure) if failure.kind == Kind::TooLarge);
+        if too_large && part.len() > 1 {
+            carried.refused.push(part.len());
+            let middle = start + part.len() / 2;
+            todo.push((middle, end));
+            todo.push((start, middle));
+        } else {
+            carried.parts.push(Part { steps: part.len(), result });
+        }
+    }
+    carried
+}
+
+async fn carry_part(
+    job: &dyn Job,
+    context: &Context,
+    idempotent: bool,
+    steps: &[Step],
+) -> Result<Applied, Failure> {
+    if idempotent {
+        apply(job, context, steps).await
     } else {
-        carry_out_once(&*job, &context, &steps).await
-    };
-    Carried { steps, result }
+        carry_out_once(job, context, steps).await
+    }
 }
 
 /// Applies a batch and counts its outcomes. What a job that miscounts has sent, it has sent.
@@ -51,7 +93,7 @@ async fn carry_out_once(
         .map(|(step, _)| step.clone())
         .collect();
     let mut applied = if rest.is_empty() {
-        nothing_sent()
+        Applied::nothing_sent()
     } else {
         match apply(job, context, &rest).await {
             Err(failure) if failure.may_have_happened && failure.kind != Kind::Bug => {
@@ -73,7 +115,7 @@ async fn settle_all(
     steps: &[Step],
     failure: &Failure,
 ) -> Result<Applied, Failure> {
-    let mut applied = nothing_sent();
+    let mut applied = Applied::nothing_sent();
     for step in steps {
         let outcome = job.settle(context, step).await.map_err(still_in_doubt)?;
         let failed = || Outcome::Failed(Box::new(failure.clone()));
@@ -86,14 +128,4 @@ async fn settle_all(
 fn still_in_doubt(mut failure: Failure) -> Failure {
     failure.may_have_happened = true;
     failure
-}
-
-fn nothing_sent() -> Applied {
-    Applied {
-        outcomes: Vec::new(),
-        latency: Duration::ZERO,
-        attempts: 0,
-        status: None,
-        request_id: None,
-    }
 }

@@ -10,6 +10,6 @@ pub mod reporter;
 pub mod stop;
 
 pub use command::{Command, Order, Status};
-pub use discover::{DiscoverError, discover};
+pub use discover::{DiscoverError, discover, watch};
 pub use dispatcher::{Session, SessionSettings, run};
 pub use reporter::Reporter;

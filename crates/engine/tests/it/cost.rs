@@ -25,9 +25,10 @@ impl Job for Instantly {
         JobInfo {
             system: "test",
             operation: "nothing",
-            phases: vec![PhaseInfo { name: "objects", operation: 0 }],
+            phases: vec![PhaseInfo::single("objects", 0)],
             idempotent: true,
-            batch: 1..=1,
+            window: None,
+            streaming: false,
         }
     }
 
@@ -92,7 +93,7 @@ fn plan(folder: &std::path::Path) -> Plan {
         base_url: "memory".into(),
         created_unix_ms: 0,
         options: serde_json::Value::Null,
-        phases: vec!["objects"],
+        phases: vec!["objects".to_owned()],
     };
     let mut writer = PlanWriter::create(&path, draft).expect("the folder is there");
     let object = RawValue::from_string("{\"name\":\"an object\"}".into()).expect("it is JSON");
@@ -116,7 +117,7 @@ async fn a_hundred_thousand_steps_cost_little_real_time() {
     let (_orders, obeys) = mpsc::channel(1);
     let context = Context { clock, stop: Stop::default(), signals: sender };
     let job = Arc::new(Instantly(Arc::new(Remote::new(clock, spec()))));
-    let session = Session { plan, journal, recovered, retry_failed: false };
+    let session = Session { plan, listing: None, journal, recovered, retry_failed: false };
     let settings = SessionSettings { window: 128, seed: 1 };
     let began = Instant::now();
     let tally = run(job, session, settings, context, signals, obeys, Vec::new()).await;

@@ -31,9 +31,10 @@ impl Job for Listing {
         JobInfo {
             system: "test",
             operation: "list",
-            phases: vec![PhaseInfo { name: "objects", operation: 0 }],
+            phases: vec![PhaseInfo::single("objects", 0)],
             idempotent: true,
-            batch: 1..=1,
+            window: None,
+            streaming: false,
         }
     }
 
@@ -103,7 +104,7 @@ fn draft() -> Draft {
         base_url: "memory".into(),
         created_unix_ms: 0,
         options: serde_json::Value::Null,
-        phases: vec!["objects"],
+        phases: vec!["objects".to_owned()],
     }
 }
 

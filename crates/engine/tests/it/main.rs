@@ -4,4 +4,5 @@ mod cost;
 mod crash;
 mod discover;
 mod runner;
+mod streaming;
 mod support;

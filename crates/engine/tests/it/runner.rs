@@ -47,7 +47,7 @@ impl Stage {
         let mut events = Vec::new();
         let content = self.memory.content();
         let take = |stamped: &Stamped| events.push(stamped.clone());
-        replay(&content[..], &self.plan.header.digest, take).expect("the journal is whole");
+        replay(&content[..], &self.plan.header, take).expect("the journal is whole");
         events
     }
 
@@ -529,7 +529,7 @@ async fn a_reporter_sees_everything_in_order() {
     let mut begun = std::collections::BTreeSet::new();
     for stamped in &events {
         match &stamped.event {
-            Event::Begun { steps } => assert!(steps.iter().all(|step| begun.insert(*step))),
+            Event::Begun { steps } => assert!(steps.iter().all(|step| begun.insert(step))),
             Event::Settled { steps, .. } => {
                 assert!(steps.iter().all(|settled| begun.remove(&settled.step)));
             }

@@ -11,7 +11,7 @@ fn every_line_is_flat_json_with_its_moment_first() {
     let plan = header(10, 0);
     let paper = Paper::default();
     let mut feed = Feed::started(&plan, Json::with(paper.clone()));
-    feed.event(1.0, Event::Begun { steps: vec![0] });
+    feed.event(1.0, Event::Begun { steps: [0].into_iter().collect() });
     feed.event(1.25, settled(0, Outcome::Done));
     feed.event(2.0, throttled(4000));
     assert_eq!(paper.take(), "", "lines are gathered until the tick");

@@ -1,6 +1,7 @@
 //! What the screen says, checked as text. A made-up run is fed to every reader the way the
 //! dispatcher does it: the tally first, then the reader.
 
+mod answer;
 mod bar;
 mod dashboard;
 mod json;

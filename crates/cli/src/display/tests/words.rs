@@ -90,3 +90,29 @@ fn operations_are_conjugated() {
     assert_eq!((&*verb.doing, &*verb.done, &*verb.noun), ("purging", "purged", "purge"));
     assert_eq!(Verb::of("kv-export").doing, "kv-export");
 }
+
+#[test]
+fn verbs_that_follow_no_rule_are_known() {
+    for (base, doing, done) in [
+        ("put", "putting", "put"),
+        ("drop", "dropping", "dropped"),
+        ("write", "writing", "written"),
+        ("purge", "purging", "purged"),
+        ("copy", "copying", "copied"),
+        ("import", "importing", "imported"),
+        ("purge tags", "purge tags", "purge tags"),
+    ] {
+        let verb = Verb::of(base);
+        assert_eq!((&*verb.doing, &*verb.done), (doing, done));
+    }
+}
+
+#[test]
+fn the_question_names_what_has_to_be_typed() {
+    let plan = super::header(1200, 0);
+    let text = |word| crate::display::messages::question_text(&plan, word);
+    assert_eq!(text(None), "This can't be undone. Type 1200 to delete them: ");
+    assert_eq!(text(Some("My\u{1b} Store")), {
+        "This can't be undone. Type My\u{fffd} Store to delete: "
+    });
+}

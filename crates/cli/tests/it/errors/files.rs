@@ -28,7 +28,7 @@ fn plans_that_were_changed_or_never_finished() {
     for content in [
         flipped,
         replaced("\"steps\":36,\"digest", "\"steps\":35,\"digest"),
-        replaced("\"windlass_plan\":1", "\"windlass_plan\":2"),
+        replaced("\"windlass_plan\":2", "\"windlass_plan\":3"),
         replaced(digest, ""),
         b"Dear diary\n".to_vec(),
     ] {
@@ -52,7 +52,7 @@ fn plans_that_were_changed_or_never_finished() {
         exit code 5
 
         $ windlass apply p.jsonl --yes
-        error: plan p.jsonl has format 2; this program reads up to 1
+        error: plan p.jsonl has format 3; this program reads up to 2
 
         hint: use the version of windlass that made it, or a newer one
         exit code 5
@@ -93,8 +93,8 @@ fn plans_of_another_account_place_or_time() {
     ];
     expect![[r#"
         $ WORKOS_API_KEY=sk_of_somebody_else windlass apply p.jsonl --yes
-        error: the plan was made with another key (FINGERPRINT) than the present one \
-        (FINGERPRINT)
+        error: the plan was made with another key or account (FINGERPRINT) than the present \
+        one (FINGERPRINT)
 
         hint: set WORKOS_API_KEY to the key of the plan's account, or make a new plan; \
         `windlass resume --new-key` goes on with a run whose key was replaced
@@ -110,7 +110,7 @@ fn plans_of_another_account_place_or_time() {
         $ windlass apply p.jsonl --yes --max-age 1ms
         error: the plan is from WHEN, older than 1ms (--max-age)
 
-        hint: make a new plan: what it would delete may have changed since
+        hint: make a new plan: what it would change may be different by now
         exit code 5
 
     "#]]
@@ -157,7 +157,7 @@ fn journals_that_were_changed() {
     let mut said = String::new();
     for content in [
         flipped,
-        heading(&journal, "\"windlass_journal\":1", "\"windlass_journal\":2"),
+        heading(&journal, "\"windlass_journal\":2", "\"windlass_journal\":3"),
         heading(&journal, "\"plan\":\"", "\"plan\":\"0"),
         b"Dear diary\nof two lines\n".to_vec(),
     ] {
@@ -175,7 +175,7 @@ fn journals_that_were_changed() {
         exit code 5
 
         $ windlass resume RUN
-        error: the journal has format 2; this program reads up to 1
+        error: the journal has format 3; this program reads up to 2
 
         hint: use the version of windlass that wrote it, or a newer one
         exit code 5

@@ -168,13 +168,50 @@ fn expressions_and_files_that_can_not_be_read() {
 #[test]
 fn an_expression_that_answers_neither_yes_nor_no_deletes_nothing() {
     let (home, remote) = scene();
-    for words in [["--where", "name"], ["--protect", "no_such_field"]] {
-        let ended = home.at(&remote, &[DAY, &words].concat()).run().code(0);
-        assert!(ended.err.contains("There is nothing to do."), "{}", ended.err);
-        let reason = ["--where can't be answered", "protected"][usize::from(words[0] != "--where")];
-        assert!(ended.err.contains(&format!("Left out: 6, {reason}")), "{}", ended.err);
-    }
+    let plans = ["--yes", "--dry-run", "--plan-out=p.jsonl"];
+    let words = plans.map(|plan| ["2005-12-17", "--where", "name", plan]);
+    let lines: Vec<&[&str]> = words.iter().map(|words| &words[..]).collect();
+    expect![[r#"
+        $ windlass workos delete 2005-12-17 --where name --yes
+        error: nothing is selected: the expression could not be answered for 6 objects
+
+        hint: it has to be true or false for every object; `has(object.FIELD)` asks whether \
+        there is such a field
+        exit code 2
+
+        $ windlass workos delete 2005-12-17 --where name --dry-run
+        error: nothing is selected: the expression could not be answered for 6 objects
+
+        hint: it has to be true or false for every object; `has(object.FIELD)` asks whether \
+        there is such a field
+        exit code 2
+
+        $ windlass workos delete 2005-12-17 --where name --plan-out=p.jsonl
+        error: nothing is selected: the expression could not be answered for 6 objects
+
+        hint: it has to be true or false for every object; `has(object.FIELD)` asks whether \
+        there is such a field
+        exit code 2
+
+    "#]]
+    .assert_eq(&each(&home, &remote, &lines));
+    assert!(home.runs().is_empty() && !home.work().join("p.jsonl").exists());
+    // What can't be answered about protection protects, and that is an answer.
+    let ended = home.at(&remote, &[DAY, &["--protect", "no_such_field"]].concat()).run().code(0);
+    assert!(ended.err.contains("There is nothing to do."), "{}", ended.err);
+    assert!(ended.err.contains("Left out: 6, protected"), "{}", ended.err);
     assert_eq!(remote.deletes(), 0);
+}
+
+#[test]
+fn what_some_objects_can_not_answer_is_left_out() {
+    let (home, remote) = scene();
+    let names = remote.remaining();
+    let one = names.iter().find(|name| name.starts_with("org_")).unwrap();
+    let filter = format!("id == '{one}' || name");
+    let ended = home.at(&remote, &[DAY, &["--where", &filter]].concat()).run().code(0);
+    assert!(ended.err.contains("Left out: 5, --where can't be answered"), "{}", ended.err);
+    assert_eq!(remote.asked(), [one.as_str()]);
 }
 
 #[test]
@@ -234,6 +271,7 @@ fn numbers_that_make_no_sense() {
         with("--timeout", "soon"),
         with("--retries", "few"),
         with("--output", "xml"),
+        with("--reserve", "100%"),
         home.at(&remote, DAY).env("CONCURRENCY", "many"),
         home.at(&remote, DAY).env("MAX_REQUESTS_PER_SECOND", "0"),
     ];
@@ -254,6 +292,11 @@ fn numbers_that_make_no_sense() {
 
         $ windlass workos delete 2005-12-17 --yes --output xml
         error: `output` from flag --output: `xml` is neither text nor json
+        exit code 2
+
+        $ windlass workos delete 2005-12-17 --yes --reserve 100%
+        error: `workos.reserve` from flag --reserve: `100%` is not a share; write a \
+        percentage from 0% to 99%, such as 5%
         exit code 2
 
         $ CONCURRENCY=many windlass workos delete 2005-12-17 --yes

@@ -60,7 +60,8 @@ pub(super) fn quotas(options: &Options) -> Quotas {
         .zip(DOCUMENTED)
         .map(|(name, (limit, seconds))| {
             let limit = (!options.no_limits).then_some(limit);
-            Rule { name, limit, span: Duration::from_secs(seconds), kind, phase: Duration::ZERO }
+            let (span, phase) = (Duration::from_secs(seconds), Duration::ZERO);
+            Rule { name, limit, span, kind, phase, penalty: Duration::ZERO }
         })
         .collect();
     for Limit { rule, figure } in &options.limits {

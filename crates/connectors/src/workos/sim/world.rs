@@ -259,7 +259,7 @@ impl WorkosWorld {
             }
         };
         let effect = self.end(kind, place, id, until);
-        Reply { response: replies::deleted(status), effect }
+        Reply { effect, ..Reply::unchanged(replies::deleted(status)) }
     }
 
     fn list(&mut self, kind: Kind, query: &str, arrival: Arrival) -> Reply {

@@ -9,7 +9,7 @@ use crate::policy::batch_size::{BatchSize, Bounds};
 const TARGET: Duration = Duration::from_secs(1);
 
 fn sizes(min: u32, max: u32, start: u32) -> BatchSize {
-    BatchSize::new(Bounds { min, max, start }, TARGET)
+    BatchSize::new(Bounds { min, max, start }, Some(TARGET))
 }
 
 fn millis(millis: u64) -> Duration {
@@ -55,6 +55,16 @@ fn a_refused_size_is_approached_again_slowly_but_surely() {
 }
 
 #[test]
+fn without_a_target_only_refusals_count() {
+    let mut size = BatchSize::new(Bounds { min: 1, max: 1_000, start: 1_000 }, None);
+    assert_eq!(run(&mut size, 3, millis(60_000), millis(1)), 1_000, "slow, and still full");
+    size.too_large(1_000);
+    assert_eq!(size.size(), 500);
+    assert_eq!(run(&mut size, 1, Duration::ZERO, millis(1)), 507);
+    assert_eq!(run(&mut size, 100, Duration::ZERO, millis(1)), 1_000);
+}
+
+#[test]
 fn a_small_last_batch_says_little() {
     let mut size = sizes(1, 1_000, 100);
     size.observed(3, millis(90));
@@ -77,7 +87,7 @@ fn odd_observations_do_no_harm() {
     assert_eq!(size.size(), 100);
     size.too_large(0);
     assert_eq!(size.size(), 2);
-    let mut stuck = BatchSize::new(Bounds { min: 1, max: 9, start: 4 }, Duration::ZERO);
+    let mut stuck = BatchSize::new(Bounds { min: 1, max: 9, start: 4 }, Some(Duration::ZERO));
     stuck.observed(4, Duration::ZERO);
     assert_eq!(stuck.size(), 4);
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use windlass_engine::clock::Clock;
-use windlass_engine::job::PhaseInfo;
+use windlass_engine::job::{BatchSpec, PhaseInfo};
 use windlass_engine::journal::{Files, Journal, JournalError};
 use windlass_engine::plan::{Draft, Plan, PlanWriter};
 use windlass_engine::policy::backoff::Backoff;
@@ -150,13 +150,15 @@ impl Work {
 
 impl Job for Work {
     fn info(&self) -> JobInfo {
-        let phase = |name| PhaseInfo { name, operation: 0 };
+        let batch = BatchSpec { min: self.batch, ..BatchSpec::up_to(self.batch) };
+        let phase = |name| PhaseInfo::bulk(name, 0, batch);
         JobInfo {
             system: "test",
             operation: "change",
             phases: PHASES.map(phase).to_vec(),
             idempotent: self.change == Change::Delete,
-            batch: self.batch..=self.batch,
+            window: None,
+            streaming: false,
         }
     }
 
@@ -239,7 +241,7 @@ pub fn plan(folder: &Path, steps: usize) -> Plan {
         base_url: "memory".into(),
         created_unix_ms: 0,
         options: serde_json::Value::Null,
-        phases: PHASES.to_vec(),
+        phases: PHASES.map(str::to_owned).to_vec(),
     };
     let mut writer = PlanWriter::create(&path, draft).expect("the folder is there");
     let object = serde_json::value::to_raw_value(&()).expect("nothing is JSON");
@@ -301,7 +303,13 @@ impl Run {
         };
         Ok(Self {
             work,
-            session: Session { plan: plan.clone(), journal, recovered, retry_failed: false },
+            session: Session {
+                plan: plan.clone(),
+                listing: None,
+                journal,
+                recovered,
+                retry_failed: false,
+            },
             window: 4,
             context: Context { clock, stop: Stop::default(), signals: sender },
             orders,
@@ -335,8 +343,10 @@ impl Run {
     }
 }
 
-fn spec(change: Change) -> Spec {
-    let operation = |name, idempotent| OperationSpec { idempotent, ..OperationSpec::new(name, &[]) };
+/// The remote's limits.
+pub fn spec(change: Change) -> Spec {
+    let operation =
+        |name, idempotent| OperationSpec { idempotent, ..OperationSpec::new(name, &[]) };
     Spec {
         name: "memory",
         windows: Vec::new(),

@@ -1,9 +1,19 @@
 //! Who takes part: how each client is started for a job.
 
 use super::jobs::{CONNECTIONS, DAY, Job, Kind, LIMIT};
-use super::remote::{KEY, Remote};
+use crate::bench::build;
+use crate::bench::remote::Remote;
+use crate::bench::turns::Line;
+use crate::place::{Place, program};
+use crate::test::tools::{apt_get, npm::Package};
+use anyhow::Result;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+
+/// The key that every simulator accepts.
+pub const KEY: &str = "sk_test_simulated";
+/// The version of the undici module that is the faster of the two Node clients.
+const UNDICI: &str = "7.30.2";
 
 /// A client that does the whole job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +68,39 @@ impl Client {
 }
 
 impl Programs {
+    /// Builds what is measured, and looks for what it is measured against.
+    ///
+    /// # Errors
+    /// When something of ours does not compile.
+    pub fn prepare(place: &Place, windlass: &Path) -> Result<Self> {
+        let home = place.target.join("bench");
+        let node = program(&["node"]);
+        let undici = Package::new("undici", UNDICI);
+        let installed = match (&node, program(&["npm"])) {
+            (Some(_), Some(npm)) => undici.install(&npm, &home).is_ok(),
+            _ => false,
+        };
+        if program(&["wrk"]).is_none() && cfg!(target_os = "linux") {
+            // Without it there is no ceiling; the table says so.
+            let _absent = apt_get(&["install", "--yes", "wrk"]);
+        }
+        Ok(Self {
+            windlass: windlass.to_owned(),
+            floor: build::example(place, "workos_floor")?,
+            scripts: place.root.join("xtask/bench/workos"),
+            node,
+            undici: installed.then(|| undici.folder(&home).join("index.js")),
+            curl: program(&["curl"]).filter(|_| program(&["bash"]).is_some()),
+            wrk: program(&["wrk"]),
+        })
+    }
+
+    /// How a client is started.
+    pub fn line(&self, client: Client, job: &Job, remote: &Remote, folder: &Path) -> Line {
+        let words = self.command(client, job, remote, folder);
+        Line { words, environment: self.environment(client, remote, folder) }
+    }
+
     /// Whether a client can take part on this machine.
     pub fn has(&self, client: Client) -> bool {
         match client {
@@ -68,14 +111,7 @@ impl Programs {
         }
     }
 
-    /// The command line of a client.
-    pub fn command(
-        &self,
-        client: Client,
-        job: &Job,
-        remote: &Remote,
-        folder: &Path,
-    ) -> Vec<OsString> {
+    fn command(&self, client: Client, job: &Job, remote: &Remote, folder: &Path) -> Vec<OsString> {
         let kind = match job.kind {
             Kind::Organizations => "organizations",
             Kind::Users => "users",
@@ -124,8 +160,7 @@ impl Programs {
         words
     }
 
-    /// What a client finds in its environment, on top of ours.
-    pub fn environment(
+    fn environment(
         &self,
         client: Client,
         remote: &Remote,
