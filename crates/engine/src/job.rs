@@ -7,6 +7,7 @@ use crate::plan::{Plan, PlanWriter};
 use crate::remote::{Answer, Remote};
 use crate::runner::DiscoverError;
 use crate::runner::stop::Stop;
+use crate::steps::Steps;
 use crate::tally::Verified;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -205,6 +206,15 @@ impl Context {
     }
 }
 
+/// What a job's output proves to be done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Covered {
+    /// Nothing from this step on is in it.
+    pub below: u64,
+    /// The steps below that one that have nothing in it.
+    pub missing: Steps,
+}
+
 /// A step that is to be left alone although the plan has it, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skip {
@@ -253,8 +263,8 @@ pub trait Job: Send + Sync {
     }
 
     /// For a job whose output proves what is done, such as a file in the order of the plan: brings
-    /// the output into a state to go on from, and says below which step everything is in it and
-    /// from which on nothing is. The default knows of no output.
+    /// the output into a state to go on from, and says what is in it. The default knows of no
+    /// output.
     ///
     /// # Errors
     /// When the output is not there or not this job's; nothing is applied then.
@@ -262,7 +272,7 @@ pub trait Job: Send + Sync {
         &'a self,
         _context: &'a Context,
         _plan: &'a Plan,
-    ) -> BoxFuture<'a, Result<Option<u64>, DiscoverError>> {
+    ) -> BoxFuture<'a, Result<Option<Covered>, DiscoverError>> {
         Box::pin(async { Ok(None) })
     }
 

@@ -86,7 +86,8 @@ async fn list(remote: &Rc<Remote>, prefixes: Vec<String>) -> Outcome<()> {
                 let words = |error: Box<dyn Error>| error.to_string();
                 let mut chain = Chain::start(&remote, prefix).await.map_err(words)?;
                 while let Some(page) = chain.next().await.map_err(words)? {
-                    let lines = lines(inside(&page, "[", "],\"success\"").map_err(words)?, "},{");
+                    let lines =
+                        lines(inside(&page, "[", "],\"success\"").map_err(words)?, ["}", "{"]);
                     (&remote.out).write_all(&lines).map_err(|error| error.to_string())?;
                 }
                 Ok(())
@@ -122,7 +123,7 @@ async fn export(remote: &Rc<Remote>) -> Outcome<()> {
         for read in reads {
             let (answer, sender) = read.await??;
             idle.push(sender);
-            let lines = lines(inside(&answer, "\"values\":{", "}},\"success\"")?, "}},\"");
+            let lines = lines(inside(&answer, "\"values\":{", "}},\"success\"")?, ["}}", "\""]);
             (&remote.out).write_all(&lines)?;
         }
     }
@@ -186,14 +187,16 @@ fn inside<'a>(text: &'a str, before: &str, behind: &str) -> Outcome<&'a str> {
     Ok(inside)
 }
 
-/// The same with an end of line in every place where one object ends and the next begins.
-fn lines(objects: &str, border: &str) -> Vec<u8> {
+/// The same with an end of line in place of the comma wherever one object ends and the next begins;
+/// the border is that comma with what stands around it.
+fn lines(objects: &str, border: [&str; 2]) -> Vec<u8> {
+    let [end, begin] = border;
     let mut lines = Vec::with_capacity(objects.len() + 1);
-    for (at, object) in objects.split(border).enumerate() {
+    for (at, object) in objects.split(&format!("{end},{begin}")).enumerate() {
         if at > 0 {
-            lines.extend_from_slice(border.as_bytes());
-            // Before the quote or bracket that begins the next one.
-            lines.insert(lines.len() - 1, b'\n');
+            lines.extend_from_slice(end.as_bytes());
+            lines.push(b'\n');
+            lines.extend_from_slice(begin.as_bytes());
         }
         lines.extend_from_slice(object.as_bytes());
     }

@@ -49,6 +49,11 @@ impl Pace {
         }
     }
 
+    /// Takes in that the phase has grown to so many steps.
+    pub fn grow(&mut self, steps: u64) {
+        self.steps = steps;
+    }
+
     /// Looks at the remote's windows; to be called regularly.
     pub fn observe(&mut self, now: Moment, meter: &Meter) {
         let last = self.last.replace(now).unwrap_or(now);

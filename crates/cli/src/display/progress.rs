@@ -91,6 +91,10 @@ pub struct Progress {
     /// Steps of each phase that this session has to settle. The last steps of one phase wait for
     /// their quota while the first of the next are on their way, so phases overlap.
     to_do: Vec<u64>,
+    /// Steps of each phase that had their outcome when this session began.
+    before: Vec<u64>,
+    /// Whether the plan still grows while it is applied.
+    grows: bool,
     /// What kept the listing up last; told once, since nothing else moves meanwhile.
     trouble: String,
 }
@@ -113,6 +117,8 @@ impl Progress {
             open: 0,
             current: None,
             to_do: Vec::new(),
+            before: Vec::new(),
+            grows: false,
             trouble: String::new(),
         }
     }
@@ -129,7 +135,8 @@ impl Progress {
             Event::RunStarted { finished, steps, .. } => {
                 let mut told = self.finish();
                 self.running = true;
-                self.to_do = tally.phases.iter().map(left).collect();
+                self.before = tally.phases.iter().map(|phase| phase.counts.settled()).collect();
+                self.count(tally);
                 if *finished > 0 {
                     told.push(Told::new(
                         Tone::Note,
@@ -153,6 +160,16 @@ impl Progress {
             Event::Stopping { .. } => {
                 self.stopping = true;
                 Vec::new()
+            }
+            Event::Planned { complete, .. } => {
+                self.grows = !complete;
+                self.count(tally);
+                if let Some(current) = &mut self.current
+                    && let Some(to_do) = self.to_do.get(current.index)
+                {
+                    current.pace.grow(*to_do);
+                }
+                self.advance(stamped.at, tally)
             }
             Event::Reopened { .. } => {
                 self.to_do = tally.phases.iter().map(left).collect();
@@ -232,9 +249,19 @@ impl Progress {
         told
     }
 
+    /// Takes the steps of each phase that this session has to do.
+    fn count(&mut self, tally: &Tally) {
+        let steps = tally.phases.iter().map(|phase| phase.steps);
+        let before = self.before.iter().copied().chain(std::iter::repeat(0));
+        self.to_do =
+            steps.zip(before).map(|(steps, before)| steps.saturating_sub(before)).collect();
+    }
+
     /// Moves on to the first phase with steps left, and tells of what that ends and begins.
     fn advance(&mut self, at: Moment, tally: &Tally) -> Vec<Told> {
+        // What is listed so far may be done while the listing goes on.
         let index = tally.phases.iter().position(|phase| left(phase) > 0);
+        let index = index.or_else(|| self.grows.then_some(0));
         if self.current.as_ref().map(|current| current.index) == index {
             return Vec::new();
         }
@@ -249,7 +276,10 @@ impl Progress {
             && let Some(phase) = tally.phases.get(index)
         {
             let to_do = self.to_do.get(index).copied().unwrap_or(phase.steps);
-            let what = words::counted(to_do, &phase.name);
+            let what = match self.grows {
+                true => phase.name.clone(),
+                false => words::counted(to_do, &phase.name),
+            };
             told.push(Told::new(Tone::Note, self.title(&what)));
             self.current = Some(Current { index, pace: Pace::new(at, left(phase)) });
         }

@@ -17,6 +17,18 @@ const LIMITS: &[&str] = &[
 ];
 const DISPLAY: &[&str] = &["--dashboard", "--debug", "--quiet"];
 const GUARDS: &[&str] = &["--protect", "--exclude-file", "--drift-check", "--max-delete", "--yes"];
+const KEYS: &[&str] = &[
+    "--namespace",
+    "--namespace-id",
+    "--account-id",
+    "--prefix",
+    "--pattern",
+    "--search",
+    "--tag-field",
+    "--tag-value",
+    "--where",
+    "--shards",
+];
 const SELECTION: &[&str] = &[
     "--users",
     "--orgs",
@@ -39,6 +51,18 @@ fn every_command_tells_its_flags() {
     let expected = [
         (vec!["workos"], vec!["delete"]),
         (vec!["workos", "delete"], all(&[SELECTION, GUARDS, LIMITS, DISPLAY])),
+        (vec!["kv"], vec!["namespaces", "list", "get", "put", "delete", "export", "import", "copy"]),
+        (vec!["kv", "namespaces"], vec!["list", "create", "rename", "drop"]),
+        (vec!["kv", "list"], all(&[KEYS, LIMITS, &["--all", "--limit", "--cursor", "--values"]])),
+        (vec!["kv", "delete"], all(&[KEYS, LIMITS, DISPLAY, &["--all-keys", "--max-delete"]])),
+        (vec!["kv", "export"], all(&[KEYS, LIMITS, DISPLAY, &["--file", "--format", "--resume"]])),
+        (vec!["kv", "import"], all(&[LIMITS, DISPLAY, &["--expired", "--batch-size"]])),
+        (vec!["kv", "purge-sync"], all(&[KEYS, LIMITS, &["--zone", "--cache-tag", "--yes"]])),
+        (vec!["cache"], vec!["purge", "invalidate"]),
+        (vec!["cache", "purge"], vec!["everything", "files", "tags", "hosts", "prefixes"]),
+        (vec!["cache", "purge", "tags"], all(&[LIMITS, &["--tags-file", "--purge-plan", "--yes"]])),
+        (vec!["zones"], vec!["list", "get"]),
+        (vec!["sim", "cloudflare"], vec!["--port", "--keys", "--latency", "--limit"]),
         (vec!["apply"], all(&[GUARDS, LIMITS, DISPLAY, &["--max-age"]])),
         (vec!["resume"], all(&[LIMITS, DISPLAY, &["--retry-failed", "--new-key", "--protect"]])),
         (vec!["runs"], vec![]),
@@ -103,13 +127,16 @@ fn what_is_not_known_ends_with_2_and_the_nearest() {
         (&["ctl", "RUN", "stpo"], "stop"),
         (&["completions", "basch"], "bash"),
         (&["sim", "workos", "--latancy", "5ms"], "--latency"),
+        (&["kv", "delet"], "delete"),
+        (&["kv", "list", "--namespase", "n"], "--namespace"),
+        (&["cache", "purge", "fils"], "files"),
     ] {
         let ended = home.windlass(words).run().code(2);
         assert!(ended.out.is_empty(), "{words:?}: {}", ended.out);
         assert!(ended.err.starts_with("error: "), "{words:?}: {}", ended.err);
         assert!(ended.err.contains(nearest), "{words:?}: {}", ended.err);
     }
-    for words in [&[][..], &["workos"], &["sim"], &["config"]] {
+    for words in [&[][..], &["workos"], &["kv"], &["cache", "purge"], &["sim"], &["config"]] {
         let ended = home.windlass(words).run().code(2);
         assert!(ended.out.is_empty() && ended.err.contains("Usage: windlass"), "{}", ended.err);
     }

@@ -13,6 +13,7 @@ mod emulator;
 mod errors;
 mod help;
 mod kill;
+mod kv;
 mod plan;
 mod resume;
 mod run;

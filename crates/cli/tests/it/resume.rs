@@ -289,11 +289,13 @@ fn a_journal_at_its_file_limit_stops_the_run() {
     resumed(&home, &remote, 300, 80);
 }
 
+const SMALL_DISK_BYTES: usize = 2 << 20;
+
 /// A disk of two megabytes that can be filled to its last byte.
-struct SmallDisk<'a>(&'a Path);
+pub struct SmallDisk<'a>(&'a Path);
 
 impl<'a> SmallDisk<'a> {
-    fn mount(path: &'a Path) -> Option<Self> {
+    pub fn mount(path: &'a Path) -> Option<Self> {
         let mut mount = Command::new("mount");
         let mount = mount.args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]).arg(path);
         let done = mount.output().is_ok_and(|output| output.status.success());
@@ -305,7 +307,12 @@ impl<'a> SmallDisk<'a> {
         while file.write_all(&[0; 4096]).is_ok() {}
     }
 
-    fn free(&self) {
+    /// Leaves room for so many bytes.
+    pub fn fill_but(&self, bytes: usize) {
+        std::fs::write(self.0.join("filler"), vec![0; SMALL_DISK_BYTES - bytes]).unwrap();
+    }
+
+    pub fn free(&self) {
         std::fs::remove_file(self.0.join("filler")).unwrap();
     }
 }

@@ -438,11 +438,12 @@ impl Ended {
 /// The text without names of runs and folders, ports, times and numbers of requests.
 pub fn redacted(text: &str) -> String {
     let rules = [
-        (r"workos-\d{8}-\d{6}-[a-z0-9]{4}", "RUN"),
+        (r"(workos|cloudflare)-\d{8}-\d{6}-[a-z0-9]{4}", "RUN"),
         (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
         (r"[^\s`=]*/\.tmp[A-Za-z0-9]+", "HOME"),
         (r"req_[0-9a-f]{16}", "REQUEST"),
         (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "WHEN"),
+        (r"\b[0-9a-f]{16}-SIM\b", "REQUEST"),
         (r"sk_[a-z]+_[0-9a-f]{16}", "FINGERPRINT"),
         (r"\b(org|user)_[0-9A-Z]{26}\b", "${1}_ID"),
     ];

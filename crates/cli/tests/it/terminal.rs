@@ -1,7 +1,7 @@
 //! The program on a terminal of its own, made by `script` of util-linux: the progress line, the
 //! question, the full screen with its keys, and the terminal as it is left.
 
-use crate::support::{Home, Remote, Running, heedful, is_installed, skipped, wait_until};
+use crate::support::{Home, KEY, Remote, Running, heedful, is_installed, skipped, wait_until};
 use std::io::Write;
 use std::process::ChildStdin;
 
@@ -13,13 +13,20 @@ const ORDINARY: &str = "\u{1b}[?1049l";
 
 /// A terminal of 100 columns and 30 rows with the program on it, then its exit code and the
 /// terminal's state as text.
-struct Terminal {
+pub struct Terminal {
     keys: ChildStdin,
     running: Running,
 }
 
 impl Terminal {
     fn open(home: &Home, remote: &Remote, words: &str, colour: bool) -> Option<Self> {
+        let remote = [("WORKOS_BASE_URL", &*remote.url), ("WORKOS_API_KEY", KEY)];
+        let no_colour = if colour { &[][..] } else { &[("NO_COLOR", "1")] };
+        Self::with(home, &[&remote, no_colour].concat(), words)
+    }
+
+    /// The program with these words and variables; none where there are no terminals.
+    pub fn with(home: &Home, variables: &[(&str, &str)], words: &str) -> Option<Self> {
         if !is_installed("script") || !is_installed("stty") {
             skipped("the terminal: `script` or `stty` is not installed");
             return None;
@@ -30,23 +37,19 @@ impl Terminal {
         );
         let mut command = heedful("script");
         command.args(["-qec", &line, "/dev/null"]);
-        let mut program = home
-            .program(command)
-            .env("TERM", "xterm-256color")
-            .env("WORKOS_BASE_URL", &remote.url)
-            .env("WORKOS_API_KEY", crate::support::KEY);
-        if !colour {
-            program = program.env("NO_COLOR", "1");
+        let mut program = home.program(command).env("TERM", "xterm-256color");
+        for (name, value) in variables {
+            program = program.env(name, value);
         }
         let (keys, running) = program.spawn_with_stdin();
         Some(Self { keys, running })
     }
 
-    fn press(&mut self, keys: &str) {
+    pub fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
-    fn wait_for(&self, words: &str) {
+    pub fn wait_for(&self, words: &str) {
         wait_until(&format!("{words:?}: {}", self.running.out()), || {
             self.running.out().contains(words)
         });
@@ -54,7 +57,7 @@ impl Terminal {
 
     /// Everything that was on the terminal, once the program has ended with this code and the
     /// terminal is as it was.
-    fn end(self, code: i32) -> String {
+    pub fn end(self, code: i32) -> String {
         self.wait_for("\r\nover\r\n");
         let text = self.running.out();
         assert!(text.contains(&format!("code={code}\r\n")), "{text}");

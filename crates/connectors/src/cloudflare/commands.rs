@@ -70,7 +70,10 @@ fn kv() -> Command {
         .subcommand(with::<GetArgs>("get", "Get one value, or many"))
         .subcommand(with::<PutArgs>("put", "Put one value, or many"))
         .subcommand(with::<DeleteArgs>("delete", "Delete keys"))
-        .subcommand(with::<ExportArgs>("export", "Write values, metadata and expirations to a file"))
+        .subcommand(with::<ExportArgs>(
+            "export",
+            "Write values, metadata and expirations to a file",
+        ))
         .subcommand(with::<ImportArgs>("import", "Write an export back"))
         .subcommand(with::<CopyArgs>("copy", "Copy keys into another namespace"))
         .subcommand(with::<VerifyArgs>("verify", "Compare a namespace with an export"))

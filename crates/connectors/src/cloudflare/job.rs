@@ -201,8 +201,9 @@ pub fn object_of(key: &Key<'_>) -> Box<RawValue> {
 /// # Errors
 /// When the plan holds something else.
 pub fn key_of(step: &Step) -> Result<Key<'_>, Failure> {
-    serde_json::from_str(step.object.get())
-        .map_err(|error| Failure::new(Kind::Bug, format!("step {} has no key: {error}", step.number)))
+    serde_json::from_str(step.object.get()).map_err(|error| {
+        Failure::new(Kind::Bug, format!("step {} has no key: {error}", step.number))
+    })
 }
 
 /// The options of a plan's header.

@@ -21,9 +21,7 @@ mod selection;
 pub mod sim;
 mod targets;
 
-use crate::connector::{
-    Connector, Credential, Serving, Setting, SimulatorEntry, Variable,
-};
+use crate::connector::{Connector, Credential, Serving, Setting, SimulatorEntry, Variable};
 use crate::limits::VendorWindow;
 use access::{GLOBAL_LIMIT, GLOBAL_SECONDS};
 use clap::{Args, Command, FromArgMatches};

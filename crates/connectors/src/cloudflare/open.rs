@@ -116,7 +116,8 @@ fn of_delete(setup: &Setup, job: Delete) -> Opening {
     if let Some(purge) = &options.purge {
         rows.push(("then purge", format!("cache tags in {}", purge.zone.name)));
     }
-    let mut warnings = vec!["Workers KV deletes for good; a plan keeps metadata, not values".to_owned()];
+    let mut warnings =
+        vec!["Workers KV deletes for good; a plan keeps metadata, not values".to_owned()];
     if options.walk && !options.by_name {
         warnings.push(
             "at the end the namespace is listed once more, to show that nothing is left".to_owned(),
@@ -397,9 +398,10 @@ impl Opener<'_> {
     async fn export(&self) -> Result<Opened, QueryError> {
         let args: ExportArgs = self.args()?;
         let (access, source) = self.source(&args.namespace, &args.select).await?;
-        let file = args.file.as_ref().map(|path| {
-            std::path::absolute(path).unwrap_or_else(|_| path.clone())
-        });
+        let file = args
+            .file
+            .as_ref()
+            .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
         if let Some(path) = file.as_ref().filter(|path| path.exists() && !args.overwrite) {
             return Err(OpenError::refused(
                 format!("{} is there already", path.display()),

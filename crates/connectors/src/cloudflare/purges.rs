@@ -45,16 +45,21 @@ impl Opener<'_> {
             Some(kind) => read_items(kind, &items)?,
             None => Vec::new(),
         };
-        let (zones_of, items_of) = if items.auto_zone || (kind.is_some() && is_silent(&zones, self.setup)) {
-            self.by_host(&access, listed).await?
-        } else {
-            let targets = self.zones_named(&access, &zones).await?;
-            let items = vec![listed; targets.len()];
-            (targets, items)
-        };
+        let (zones_of, items_of) =
+            if items.auto_zone || (kind.is_some() && is_silent(&zones, self.setup)) {
+                self.by_host(&access, listed).await?
+            } else {
+                let targets = self.zones_named(&access, &zones).await?;
+                let items = vec![listed; targets.len()];
+                (targets, items)
+            };
         let plan = plan(self.setup)?;
         let limits = plan.limits();
-        let most = if kind == Some(TargetKind::Files) { limits.urls_per_call } else { limits.items_per_call };
+        let most = if kind == Some(TargetKind::Files) {
+            limits.urls_per_call
+        } else {
+            limits.items_per_call
+        };
         let options = Options {
             account: access.api.account().map(str::to_owned),
             zones: zones_of

@@ -1,14 +1,17 @@
 //! What the laws need to know of each connector: how to start its simulator with switches that
 //! every simulator has, and what its requests mean.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use windlass_connectors::CONNECTORS;
+use windlass_connectors::cloudflare::sim as cloudflare_sim;
+use windlass_connectors::cloudflare::sim::CloudflareSim;
 use windlass_connectors::transport::Transport;
 use windlass_connectors::workos::sim::{Options, RetryAfter, WorkosSim};
 use windlass_sim::{ChassisOptions, DynSimulator, Entry, Ledger};
 
+use super::cloudflare::Wire;
 use super::support::{KEY, Stage};
 
 /// The key that the laws look for where it must not be.
@@ -31,8 +34,8 @@ pub trait Place {
     fn ledger(&self) -> &Ledger;
     /// The names of all objects that are there.
     fn objects(&self) -> BTreeSet<String>;
-    /// The name of the object that a recorded request was to change.
-    fn target(&self, entry: &Entry<'_>) -> Option<String>;
+    /// How often each object was named by a request to change it.
+    fn targets(&self) -> BTreeMap<String, usize>;
     /// Whether a recorded request pays this window of the connector.
     fn pays(&self, window: &str, entry: &Entry<'_>) -> bool;
 }
@@ -42,15 +45,48 @@ pub struct Fixture {
     pub system: &'static str,
     /// The command line whose plan has some of the objects, but not all.
     pub words: &'static [&'static str],
+    /// The settings that only this system has.
+    pub settings: &'static [(&'static str, &'static str)],
+    /// Whether the remote tells that what is to be deleted is gone already. Where it does not, the
+    /// same plan again is done again.
+    pub tells_what_is_gone: bool,
+    /// How many requests show at the end what is left, even of an empty plan.
+    pub walk: u64,
     /// Starts the simulator. It accepts [`KEY`], [`CANARY`] and [`OTHER_KEY`].
     pub place: fn(Switches) -> Box<dyn Place>,
 }
 
-static FIXTURES: &[Fixture] = &[Fixture {
-    system: "workos",
-    words: &["delete", "2005-12-12", "2005-12-28", "--users"],
-    place: workos,
-}];
+static FIXTURES: &[Fixture] = &[
+    Fixture {
+        system: "workos",
+        words: &["delete", "2005-12-12", "2005-12-28", "--users"],
+        settings: &[],
+        tells_what_is_gone: true,
+        walk: 0,
+        place: workos,
+    },
+    // One key a request, so that a request has one outcome as the laws have it.
+    Fixture {
+        system: "cloudflare",
+        words: &[
+            "kv",
+            "delete",
+            "--namespace-id",
+            NAMESPACE,
+            "--pattern",
+            "^[0-7]",
+            "--batch-size",
+            "1",
+        ],
+        settings: &[("account-id", "acc")],
+        tells_what_is_gone: false,
+        walk: 1,
+        place: cloudflare,
+    },
+];
+
+/// The namespace with the keys.
+const NAMESPACE: &str = "0123456789abcdef0123456789abcdef";
 
 /// One for every connector.
 pub fn all() -> impl Iterator<Item = &'static Fixture> {
@@ -64,7 +100,9 @@ impl Fixture {
     /// A place with an operator in front of it.
     pub fn stage(&self, switches: Switches) -> (Box<dyn Place>, Stage) {
         let place = (self.place)(switches);
-        let stage = Stage::new(self.system, Transport::in_process(place.simulator()), KEY);
+        let mut stage = Stage::new(self.system, Transport::in_process(place.simulator()), KEY);
+        let settings = self.settings.iter();
+        stage.settings = settings.map(|(name, text)| (name.to_string(), text.to_string())).collect();
         (place, stage)
     }
 }
@@ -99,8 +137,14 @@ impl Place for Workos {
         objects.into_iter().collect()
     }
 
-    fn target(&self, entry: &Entry<'_>) -> Option<String> {
-        (entry.method != "GET").then(|| entry.leaf.to_owned())
+    fn targets(&self) -> BTreeMap<String, usize> {
+        let mut targets = BTreeMap::new();
+        self.0.ledger().each(|entry| {
+            if entry.method != "GET" {
+                *targets.entry(entry.leaf.to_owned()).or_default() += 1;
+            }
+        });
+        targets
     }
 
     fn pays(&self, window: &str, entry: &Entry<'_>) -> bool {
@@ -110,6 +154,59 @@ impl Place for Workos {
             "user-write" => !read && users,
             "user-read" => read && users,
             "everything" => true,
+            other => panic!("the fixture does not know the window {other}"),
+        }
+    }
+}
+
+fn cloudflare(switches: Switches) -> Box<dyn Place> {
+    let sim = CloudflareSim::new(cloudflare_sim::Options {
+        keys: 640,
+        namespace_id: Some(NAMESPACE.to_owned()),
+        tokens: [KEY, CANARY, OTHER_KEY].map(str::to_owned).to_vec(),
+        no_limits: switches.unlimited,
+        retry_after: match switches.retry_after {
+            RetryAfter::HttpDate => cloudflare_sim::RetryAfter::HttpDate,
+            RetryAfter::Absent => cloudflare_sim::RetryAfter::Absent,
+            _ => cloudflare_sim::RetryAfter::Seconds,
+        },
+        chassis: switches.chassis,
+        ..cloudflare_sim::Options::default()
+    });
+    let sim = Arc::new(sim.unwrap());
+    Box::new(Cloudflare(Wire::new(Arc::clone(&sim), Box::new(|_| None)), sim))
+}
+
+struct Cloudflare(Arc<Wire>, Arc<CloudflareSim>);
+
+impl Place for Cloudflare {
+    fn simulator(&self) -> Arc<dyn DynSimulator> {
+        Arc::clone(&self.0) as Arc<dyn DynSimulator>
+    }
+
+    fn ledger(&self) -> &Ledger {
+        self.1.ledger()
+    }
+
+    fn objects(&self) -> BTreeSet<String> {
+        self.1.keys(NAMESPACE).into_iter().collect()
+    }
+
+    fn targets(&self) -> BTreeMap<String, usize> {
+        let mut targets = BTreeMap::new();
+        for sent in self.0.all().iter().filter(|sent| sent.method != "GET") {
+            for name in sent.names() {
+                *targets.entry(name).or_default() += 1;
+            }
+        }
+        targets
+    }
+
+    fn pays(&self, window: &str, entry: &Entry<'_>) -> bool {
+        let purges = entry.leaf == "purge_cache";
+        match window {
+            "global" | "address" => true,
+            "purge" | "purge-urls" => purges,
             other => panic!("the fixture does not know the window {other}"),
         }
     }

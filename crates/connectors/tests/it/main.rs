@@ -10,7 +10,10 @@
 //! - `selection`: what goes into a plan and what must never
 //! - `plan_apply`: what becomes of a plan when it meets the remote
 //! - `faults`: single faults, refusals, and what the remote's headers say
+//! - `cloudflare`: all of this for the second system, and what only it has
 
+#[cfg(test)]
+mod cloudflare;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]

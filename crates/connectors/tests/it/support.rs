@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,11 +12,12 @@ use clap::Command as ClapCommand;
 use http::{Request, Response};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use windlass_connectors::limits::{Limits, Profile};
 use windlass_connectors::transport::Transport;
 use windlass_connectors::workos::sim::{Options, WorkosSim};
 use windlass_connectors::{
-    Connector, OpenError, Opened, Opening, QueryError, Secret, Setup, find, leaf,
+    Answered, Connector, OpenError, Opened, Opening, QueryError, Secret, Setup, find, leaf,
 };
 use windlass_engine::clock::Clock;
 use windlass_engine::event::Stamped;
@@ -46,6 +48,12 @@ pub struct Stage {
     pub key: String,
     pub limits: Limits,
     pub protect: Vec<String>,
+    /// Another place of the API than the connector's own.
+    pub base_url: Option<String>,
+    /// Whose key it is.
+    pub identity: Option<String>,
+    /// The settings that only this system has.
+    pub settings: BTreeMap<String, String>,
     /// Whether runs keep their events; a run of 100,000 steps has 200,000 of them.
     pub keep_events: bool,
     folder: TempDir,
@@ -84,6 +92,9 @@ impl Stage {
             key: key.to_owned(),
             limits: maximum(),
             protect: Vec::new(),
+            base_url: None,
+            identity: None,
+            settings: BTreeMap::new(),
             keep_events: true,
             folder: tempfile::tempdir().unwrap(),
             plans: Cell::new(0),
@@ -100,11 +111,11 @@ impl Stage {
         Setup {
             clock: Clock::start(),
             limits: self.limits.clone(),
-            base_url: self.connector.base_url.parse().unwrap(),
+            base_url: self.base_url.as_deref().unwrap_or(self.connector.base_url).parse().unwrap(),
             key: Secret::new(&self.key),
-            identity: None,
+            identity: self.identity.clone(),
             other_key: None,
-            settings: BTreeMap::new(),
+            settings: self.settings.clone(),
             json: false,
             transport: self.transport.clone(),
             now: NOW.parse().unwrap(),
@@ -112,16 +123,30 @@ impl Stage {
         }
     }
 
+    /// Where a file beside the plans is or may be.
+    pub fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
     /// Writes a file beside the plans, such as one for `--exclude-file`.
-    pub fn file(&self, name: &str, content: &str) -> String {
-        let path = self.folder.path().join(name);
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.path(name);
         std::fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
+        path
     }
 
     /// Opens the job of a command line. Its first word, the top-level command, is left out where
     /// the system has just one.
     pub async fn open(&self, setup: &Setup, words: &[&str]) -> Result<Opening, OpenError> {
+        match self.open_any(setup, words).await {
+            Ok(Opened::Job(opening)) => Ok(opening),
+            Ok(Opened::Query(_)) => panic!("{words:?} is a query"),
+            Err(QueryError::Usage(error)) => Err(error),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    async fn open_any(&self, setup: &Setup, words: &[&str]) -> Result<Opened, QueryError> {
         let commands = (self.connector.commands)();
         let mut line = vec!["windlass".to_owned()];
         if let [only] = &commands[..] {
@@ -131,13 +156,28 @@ impl Stage {
         let command = ClapCommand::new("windlass").subcommands(commands);
         let matches = command.try_get_matches_from(line).unwrap_or_else(|e| panic!("{e}"));
         let (path, matches) = leaf(&matches);
-        let (context, _signals) = context(setup);
-        match (self.connector.open)(setup, &context, &path, matches).await {
-            Ok(Opened::Job(opening)) => Ok(opening),
-            Ok(Opened::Query(_)) => panic!("{path:?} is a query"),
-            Err(QueryError::Usage(error)) => Err(error),
-            Err(error) => panic!("{error:?}"),
-        }
+        let (context, signals) = context(setup);
+        let _heard = hear(signals);
+        (self.connector.open)(setup, &context, &path, matches).await
+    }
+
+    /// The answer to a command line that is a question: what is said beside it, and its bytes.
+    pub async fn ask(&self, words: &[&str]) -> Result<(Answered, Vec<u8>), QueryError> {
+        let setup = self.setup();
+        let Opened::Query(mut query) = self.open_any(&setup, words).await? else {
+            panic!("{words:?} is a job")
+        };
+        let (context, signals) = context(&setup);
+        let _heard = hear(signals);
+        let mut out = Vec::new();
+        let answered = query.run(&context, &mut out).await?;
+        Ok((answered, out))
+    }
+
+    /// A question whose answer is text.
+    pub async fn text(&self, words: &[&str]) -> String {
+        let (_, out) = self.ask(words).await.unwrap_or_else(|error| panic!("{error}"));
+        String::from_utf8(out).unwrap()
     }
 
     /// The plan of a command line.
@@ -153,6 +193,15 @@ impl Stage {
     ) -> Result<Plan, DiscoverError> {
         let setup = self.setup();
         let opening = self.open(&setup, words).await.unwrap_or_else(|error| panic!("{error}"));
+        let (path, writer) = self.writer(&setup, &opening);
+        let (context, mut signals) = context(&setup);
+        let (_orders, mut orders) = mpsc::channel(1);
+        let job = opening.job;
+        discover(&*job, &context, writer, &mut signals, &mut orders, &mut reporters).await?;
+        Ok(Plan::open(&path).unwrap())
+    }
+
+    fn writer(&self, setup: &Setup, opening: &Opening) -> (PathBuf, PlanWriter) {
         let number = self.plans.get();
         self.plans.set(number + 1);
         let path = self.folder.path().join(format!("{number}.plan"));
@@ -161,18 +210,25 @@ impl Stage {
             id: format!("run-{number}"),
             system: info.system.to_owned(),
             operation: info.operation.to_owned(),
-            account: opening.account,
+            account: opening.account.clone(),
             base_url: setup.base_url.to_string(),
             created_unix_ms: u64::try_from(setup.now.as_millisecond()).unwrap(),
-            options: opening.options,
+            options: opening.options.clone(),
             phases: info.phases.iter().map(|phase| phase.name.to_string()).collect(),
         };
         let writer = PlanWriter::create(&path, draft).unwrap();
-        let (context, mut signals) = context(&setup);
-        let (_orders, mut orders) = mpsc::channel(1);
-        let job = opening.job;
-        discover(&*job, &context, writer, &mut signals, &mut orders, &mut reporters).await?;
-        Ok(Plan::open(&path).unwrap())
+        (path, writer)
+    }
+
+    /// Carries out a command line that begins while it still lists, and hands back its plan, too.
+    pub async fn stream(&self, words: &[&str]) -> (Plan, Run) {
+        let setup = self.setup();
+        let opening = self.open(&setup, words).await.unwrap_or_else(|error| panic!("{error}"));
+        let (path, mut writer) = self.writer(&setup, &opening);
+        writer.grow().unwrap();
+        let plan = writer.growing();
+        let run = self.work(&setup, opening.job, plan, Some(writer), Applying::default()).await;
+        (Plan::open(&path).unwrap(), run)
     }
 
     /// Whether a plan or a part of one lies on the disk.
@@ -209,6 +265,17 @@ impl Stage {
     pub async fn session(&self, plan: &Plan, applying: Applying<'_>) -> Run {
         let setup = self.setup();
         let job = self.reopen(&setup, plan, applying.guards);
+        self.work(&setup, job, plan.clone(), None, applying).await
+    }
+
+    async fn work(
+        &self,
+        setup: &Setup,
+        job: Arc<dyn Job>,
+        plan: Plan,
+        listing: Option<PlanWriter>,
+        applying: Applying<'_>,
+    ) -> Run {
         let journal = applying.journal;
         let (open, recovered) = if journal.content().is_empty() {
             let fresh = Journal::create(Box::new(journal.clone()), &plan.header).unwrap();
@@ -216,16 +283,12 @@ impl Stage {
         } else {
             Journal::open(Box::new(journal.clone()), &plan.header).unwrap()
         };
-        let session = Session {
-            plan: plan.clone(),
-            listing: None,
-            journal: open,
-            recovered,
-            retry_failed: applying.retry_failed,
-        };
-        let window = 2 * setup.limits.concurrency() as usize;
+        let header = plan.header.clone();
+        let session =
+            Session { plan, listing, journal: open, recovered, retry_failed: applying.retry_failed };
+        let window = job.info().window.unwrap_or(2 * setup.limits.concurrency() as usize);
         let settings = SessionSettings { window, seed: setup.limits.seed };
-        let (context, signals) = context(&setup);
+        let (context, signals) = context(setup);
         let (say, orders) = mpsc::channel(8);
         let events = Arc::new(Mutex::new(Vec::new()));
         let mut reporters: Vec<Box<dyn Reporter>> = vec![Box::new(At { acts: applying.at, say })];
@@ -235,8 +298,13 @@ impl Stage {
         let tally = run(job, session, settings, context, signals, orders, reporters).await;
         let took = setup.clock.now().saturating_since(Moment::ZERO);
         let events = std::mem::take(&mut *events.lock().unwrap());
-        Run { report: Report::new(&plan.header, &tally), tally, events, journal, took }
+        Run { report: Report::new(&header, &tally), tally, events, journal, took }
     }
+}
+
+/// Takes in what is said while nobody reports it, until the task is dropped with its runtime.
+fn hear(mut signals: mpsc::Receiver<Event>) -> JoinHandle<()> {
+    tokio::spawn(async move { while signals.recv().await.is_some() {} })
 }
 
 fn context(setup: &Setup) -> (Context, mpsc::Receiver<Event>) {

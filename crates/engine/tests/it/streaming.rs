@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use windlass_engine::clock::Clock;
 use windlass_engine::event::Ending;
-use windlass_engine::job::{BatchSpec, PhaseInfo};
+use windlass_engine::job::{BatchSpec, Covered, PhaseInfo};
 use windlass_engine::journal::{Journal, Memory, Recovered};
 use windlass_engine::plan::{Draft, Plan, PlanWriter};
 use windlass_engine::remote::Remote;
@@ -19,7 +19,7 @@ use windlass_engine::runner::{
 };
 use windlass_engine::tally::{Tally, Verified};
 use windlass_engine::{
-    Applied, BoxFuture, Context, Event, Failure, Job, JobInfo, Kind, Outcome, Step,
+    Applied, BoxFuture, Context, Event, Failure, Job, JobInfo, Kind, Outcome, Step, Steps,
 };
 
 const PAGES: usize = 8;
@@ -50,7 +50,7 @@ struct CopyJob {
     /// How long a page takes.
     page: Duration,
     /// What the output is said to cover.
-    covered: Option<u64>,
+    covered: Option<Covered>,
     /// Whether the last look fails.
     look_fails: bool,
 }
@@ -138,8 +138,8 @@ impl Job for CopyJob {
         &'a self,
         _context: &'a Context,
         _plan: &'a Plan,
-    ) -> BoxFuture<'a, Result<Option<u64>, DiscoverError>> {
-        Box::pin(async { Ok(self.covered) })
+    ) -> BoxFuture<'a, Result<Option<Covered>, DiscoverError>> {
+        Box::pin(async { Ok(self.covered.clone()) })
     }
 
     fn finish<'a>(
@@ -383,7 +383,11 @@ async fn the_output_is_believed_and_not_the_journal() {
         let stage = Stage::new();
         stage.session(Some(16), |_| {}).await;
         let before = stage.copied();
-        let tally = stage.session(None, |job| job.covered = Some(covered)).await;
+        let tally = stage
+            .session(None, |job| {
+                job.covered = Some(Covered { below: covered, missing: Steps::default() });
+            })
+            .await;
         assert_eq!((tally.ending, tally.counts.done), (Some(Ending::Complete), KEYS as u64));
         for (name, times) in stage.copied() {
             let number: u64 = name[1..].parse().expect("a key is a number");
@@ -391,6 +395,22 @@ async fn the_output_is_believed_and_not_the_journal() {
             assert_eq!(times, if again { 2 } else { 1 }, "{name}, {covered}");
         }
     }
+}
+
+/// A step below the end of the output that has nothing in it, and of which the journal knows
+/// nothing, is not done.
+#[tokio::test(start_paused = true)]
+async fn a_gap_in_the_output_is_filled() {
+    let stage = Stage::new();
+    stage.session(Some(8), |_| {}).await;
+    let before = stage.copied().len() as u64;
+    let gap = before + 1;
+    let covered = Covered { below: before + 4, missing: [gap].into_iter().collect() };
+    let tally = stage.session(None, |job| job.covered = Some(covered)).await;
+    assert_eq!((tally.ending, tally.counts.done), (Some(Ending::Complete), KEYS as u64));
+    let copied = stage.copied();
+    let at = |number: u64| copied.get(&key(usize::try_from(number).expect("small"))).copied();
+    assert_eq!((at(gap), at(gap - 1), at(gap + 1)), (Some(1), None, None));
 }
 
 /// A run is complete when it has looked once more; until then it can be resumed.

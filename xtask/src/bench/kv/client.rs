@@ -193,7 +193,7 @@ pub fn environment(remote: &Remote, folder: &Path) -> Vec<(&'static str, OsStrin
     vec![
         ("CLOUDFLARE_API_TOKEN", TOKEN.into()),
         ("CLOUDFLARE_ACCOUNT_ID", ACCOUNT.into()),
-        ("CLOUDFLARE_API_BASE_URL", format!("{}/client/v4", remote.url).into()),
+        ("CLOUDFLARE_API_BASE_URL", remote.url.clone().into()),
         ("HOME", folder.into()),
         ("XDG_CONFIG_HOME", folder.into()),
         ("WINDLASS_STATE_DIR", folder.join("state").into()),

@@ -222,7 +222,7 @@ fn a_torn_last_line_is_no_mistake() {
 }
 
 #[test]
-fn a_damaged_plan_of_a_run_is_refused_and_listed() {
+fn a_damaged_plan_of_a_run_is_refused_where_it_is_used() {
     let (home, remote) = scene();
     stopped(&home, &remote);
     let path = home.of_run("plan.jsonl");
@@ -240,5 +240,20 @@ fn a_damaged_plan_of_a_run_is_refused_and_listed() {
 
     "#]]
     .assert_eq(&said);
+    // A list reads the headers of plans alone: a million steps are 140 MB.
+    assert!(home.windlass(&["runs"]).run().code(0).out.contains("resumable"));
+}
+
+#[test]
+fn a_damaged_header_of_a_plan_is_refused_and_listed() {
+    let (home, remote) = scene();
+    stopped(&home, &remote);
+    let path = home.of_run("plan.jsonl");
+    let plan = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, plan.replacen("\"windlass_plan\"", "\"windlass_plum\"", 1)).unwrap();
+    let before = remote.deletes();
+    let ended = home.at(&remote, &["resume", &home.run()]).run().code(5);
+    assert!(ended.err.contains("is damaged: its first line is not a plan's"), "{}", ended.err);
+    assert_eq!(remote.deletes(), before);
     assert!(home.windlass(&["runs"]).run().code(0).out.contains("is damaged"));
 }

@@ -62,13 +62,19 @@ where
     F: Fn(&Request<Bytes>) -> Response<Bytes> + Send + Sync + 'static,
 {
     let remote = Arc::new(Scripted { answer, asked: Mutex::default() });
-    let api = api(Transport::in_process(Arc::clone(&remote) as Arc<_>), 0);
+    let api = api_to(Transport::in_process(Arc::clone(&remote) as Arc<_>), 0);
     (remote, Arc::new(api))
 }
 
-fn api(transport: Transport, reserve: u32) -> Api {
-    let base_url = "https://api.cloudflare.com/client/v4".parse().unwrap();
+/// An API of account `acc` behind this transport.
+pub fn api_to(transport: Transport, reserve: u32) -> Api {
+    api_at("https://api.cloudflare.com/client/v4", transport, reserve)
+}
+
+/// The same at this base URL.
+pub fn api_at(base_url: &str, transport: Transport, reserve: u32) -> Api {
     let auth = Auth::Token(Secret::new(TOKEN));
+    let base_url = base_url.parse().unwrap();
     Api::new(transport, base_url, Some("acc".to_owned()), &auth, reserve).unwrap()
 }
 
@@ -462,7 +468,7 @@ async fn a_reserve_of_the_quota_is_kept_for_others() {
     };
     let remote = Scripted { answer, asked: Mutex::default() };
     let remote = Arc::new(remote);
-    let api = api(Transport::in_process(Arc::clone(&remote) as Arc<_>), 60);
+    let api = api_to(Transport::in_process(Arc::clone(&remote) as Arc<_>), 60);
     let (gate, context) = patientless();
     for _ in 0..3 {
         gate.call(&context, 0, false, |attempt| api.delete_value("ns", "k", attempt))

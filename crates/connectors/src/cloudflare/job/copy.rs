@@ -13,13 +13,13 @@ use crate::connector::{OpenError, Setup};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use windlass_engine::Failure;
 use windlass_engine::job::{
     Applied, BatchSpec, BoxFuture, Context, Job, JobInfo, Outcome, PhaseInfo, Step,
 };
 use windlass_engine::plan::{Header, PlanWriter};
 use windlass_engine::remote::Remote;
 use windlass_engine::runner::DiscoverError;
-use windlass_engine::Failure;
 
 /// Reads of one batch on the wire, at most, beside the limits of the account.
 const READS_AT_ONCE: usize = 10;
@@ -96,7 +96,7 @@ impl Copy {
         let mut applied = Applied::nothing_sent();
         let mut pending = Pending::default();
         for group in keys.chunks(GET_KEYS_MAX * READS_AT_ONCE) {
-            self.read(context, group, &mut pending).await?;
+            applied.attempts += self.read(context, group, &mut pending).await?;
             if pending.bytes >= BODY_BYTES {
                 self.write(context, in_doubt, &mut pending, &mut applied).await?;
             }
@@ -111,13 +111,16 @@ impl Copy {
         context: &Context,
         group: &'k [Key<'_>],
         pending: &mut Pending<'k>,
-    ) -> Result<(), Failure> {
+    ) -> Result<u32, Failure> {
         let namespace = &self.options.source.namespace;
         let reads = group
             .chunks(GET_KEYS_MAX)
             .map(|keys| fetch(&self.from, context, namespace, keys, false));
+        let mut attempts = 0;
         for fetched in join_all(reads).await {
-            for record in fetched?.records {
+            let fetched = fetched?;
+            attempts += fetched.attempts;
+            for record in fetched.records {
                 let item = match record {
                     Some(mut record) => encode(&mut record, self.options.expired),
                     None => Err(Outcome::AlreadyGone),
@@ -127,7 +130,7 @@ impl Copy {
             }
         }
         pending.keys.extend(group.iter().map(|key| &*key.name));
-        Ok(())
+        Ok(attempts)
     }
 
     async fn write(

@@ -5,10 +5,10 @@ use super::purge::{PurgeTarget, purge};
 use super::{Source, object_of, options_of, selection_of, until_taken, walk};
 use crate::cloudflare::access::{Access, operation};
 use crate::cloudflare::api::DELETE_ITEMS_MAX;
+use crate::cloudflare::records;
 use crate::cloudflare::records::{Want, check_key};
 use crate::cloudflare::selection::{Selection, tags_of};
 use crate::cloudflare::targets::{Plan as PurgePlan, TargetKind};
-use crate::cloudflare::records;
 use crate::connector::{OpenError, Setup};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -16,9 +16,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use windlass_engine::Failure;
-use windlass_engine::job::{
-    Applied, BatchSpec, BoxFuture, Context, Job, JobInfo, PhaseInfo, Step,
-};
+use windlass_engine::job::{Applied, BatchSpec, BoxFuture, Context, Job, JobInfo, PhaseInfo, Step};
 use windlass_engine::plan::{Header, Plan, PlanWriter};
 use windlass_engine::remote::Remote;
 use windlass_engine::runner::DiscoverError;
@@ -196,11 +194,8 @@ fn push_name(plan: &mut PlanWriter, name: &str) -> Result<(), DiscoverError> {
         Failure::new(windlass_engine::Kind::Rejected, format!("`{name}` is no key: {what}"))
             .with_hint("nothing was changed; mend the list of keys")
     })?;
-    let key = crate::cloudflare::listing::Key {
-        name: name.into(),
-        expiration: None,
-        metadata: None,
-    };
+    let key =
+        crate::cloudflare::listing::Key { name: name.into(), expiration: None, metadata: None };
     plan.saw(1);
     plan.push(name, "", &object_of(&key))?;
     Ok(())
@@ -228,11 +223,8 @@ fn push_tags(
     purge: &TagPurge,
     found: BTreeMap<String, String>,
 ) -> Result<(), DiscoverError> {
-    let named = if purge.named.is_empty() && found.is_empty() {
-        &purge.instead
-    } else {
-        &purge.named
-    };
+    let named =
+        if purge.named.is_empty() && found.is_empty() { &purge.instead } else { &purge.named };
     let mut tags = found;
     tags.extend(named.iter().map(|tag| (tag.to_lowercase(), tag.clone())));
     for (key, tag) in tags {

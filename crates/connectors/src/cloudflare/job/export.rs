@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use windlass_engine::Failure;
 use windlass_engine::job::{
-    Applied, BatchSpec, BoxFuture, Context, Job, JobInfo, Outcome, PhaseInfo, Step,
+    Applied, BatchSpec, BoxFuture, Context, Covered, Job, JobInfo, Outcome, PhaseInfo, Step,
 };
 use windlass_engine::plan::{Header, Plan, PlanWriter};
 use windlass_engine::remote::Remote;
@@ -151,12 +151,11 @@ pub async fn list_into(
     plan: &mut PlanWriter,
 ) -> Result<(), DiscoverError> {
     plan.keys_ascend();
-    let from: Option<Place> = plan.resumed_at().map(Place::deserialize).transpose().map_err(
-        |error| {
+    let from: Option<Place> =
+        plan.resumed_at().map(Place::deserialize).transpose().map_err(|error| {
             let what = format!("the plan's last mark is not understood: {error}");
             Failure::new(windlass_engine::Kind::Bug, what)
-        },
-    )?;
+        })?;
     let folder = plan.folder().to_owned();
     let mut list = source.list(access, context, from.as_ref(), &folder)?;
     while let Some(place) = list
@@ -221,7 +220,7 @@ impl Job for Export {
         &'a self,
         _context: &'a Context,
         plan: &'a Plan,
-    ) -> BoxFuture<'a, Result<Option<u64>, DiscoverError>> {
+    ) -> BoxFuture<'a, Result<Option<Covered>, DiscoverError>> {
         Box::pin(async move { self.output.prepare(plan) })
     }
 

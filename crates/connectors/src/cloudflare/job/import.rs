@@ -179,7 +179,8 @@ pub async fn put_items(
     keys: &[&str],
     items: Vec<Result<Vec<u8>, Outcome>>,
 ) -> Result<Applied, Failure> {
-    let sent: Vec<usize> = (0..items.len()).filter(|&n| matches!(items.get(n), Some(Ok(_)))).collect();
+    let sent: Vec<usize> =
+        (0..items.len()).filter(|&n| matches!(items.get(n), Some(Ok(_)))).collect();
     let sent_keys: Vec<&str> = sent.iter().filter_map(|&n| keys.get(n).copied()).collect();
     let mut applied = if sent.is_empty() {
         Applied::nothing_sent()
@@ -228,8 +229,7 @@ fn now() -> u64 {
 }
 
 fn unusable(error: &RecordError) -> Failure {
-    Failure::new(Kind::Rejected, error.to_string())
-        .with_hint("nothing was sent; mend the file")
+    Failure::new(Kind::Rejected, error.to_string()).with_hint("nothing was sent; mend the file")
 }
 
 fn wrong_line(line: u64, what: &str) -> Failure {

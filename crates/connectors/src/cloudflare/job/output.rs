@@ -10,10 +10,10 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
-use windlass_engine::job::Context;
+use windlass_engine::job::{Context, Covered};
 use windlass_engine::plan::Plan;
 use windlass_engine::runner::DiscoverError;
-use windlass_engine::{Failure, Kind};
+use windlass_engine::{Failure, Kind, Steps};
 
 /// The place that an export is written to.
 pub struct Output {
@@ -53,7 +53,7 @@ impl Output {
     ///
     /// # Errors
     /// When it can't be read or written, or a file of another run has the name already.
-    pub fn prepare(&self, plan: &Plan) -> Result<Option<u64>, DiscoverError> {
+    pub fn prepare(&self, plan: &Plan) -> Result<Option<Covered>, DiscoverError> {
         let Some(path) = &self.path else {
             return self.begin_stream().map(|()| None).map_err(|error| unwritten(&error).into());
         };
@@ -65,17 +65,17 @@ impl Output {
         let mut file = OpenOptions::new();
         let file = file.read(true).write(true).create(true).truncate(false).open(&partial);
         let mut file = file.map_err(io)?;
-        let covered = covered(&file, self.format, plan)?;
-        file.set_len(covered.bytes).map_err(io)?;
-        file.seek(SeekFrom::Start(covered.bytes)).map_err(io)?;
-        if covered.bytes == 0 && self.format == Format::Csv {
+        let (covered, bytes) = covered(&file, self.format, plan)?;
+        file.set_len(bytes).map_err(io)?;
+        file.seek(SeekFrom::Start(bytes)).map_err(io)?;
+        if bytes == 0 && self.format == Format::Csv {
             let mut header = Vec::new();
             write_csv_header(&mut header);
             file.write_all(&header).map_err(io)?;
         }
         *self.sink() = Some(Box::new(file));
-        self.turn.send_modify(|turn| turn.next = covered.steps);
-        Ok(Some(covered.steps))
+        self.turn.send_modify(|turn| turn.next = covered.below);
+        Ok(Some(covered))
     }
 
     fn begin_stream(&self) -> io::Result<()> {
@@ -158,39 +158,34 @@ fn partial_path(path: &Path, run: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// How much of a plan a file covers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Covered {
-    /// Every step below this one.
-    steps: u64,
-    /// The bytes of their records.
-    bytes: u64,
-}
-
-/// Compares a file's records with the plan's keys, which come in the same order. Keys that were
-/// gone have no record.
-fn covered(file: &File, format: Format, plan: &Plan) -> Result<Covered, DiscoverError> {
+/// Compares a file's records with the plan's keys, which come in the same order: what the file
+/// covers, and the bytes of that.
+fn covered(file: &File, format: Format, plan: &Plan) -> Result<(Covered, u64), DiscoverError> {
     let unreadable = |error: io::Error| unwritable(plan.path(), &error);
     let file = file.try_clone().map_err(unreadable)?;
     let mut lines = plan.lines()?;
-    let mut covered = Covered::default();
+    let (mut covered, mut bytes) = (Covered::default(), 0);
     for record in Positions::new(BufReader::with_capacity(1 << 18, file), format) {
         let Ok((key, end)) = record else { break };
+        let mut passed = Steps::default();
         let mut step = lines.next_step()?;
-        while step.as_ref().is_some_and(|step| *step.key != *key) {
+        while let Some(other) = step.take_if(|step| *step.key != *key) {
+            passed.extend([other.number]);
             step = lines.next_step()?;
         }
         let Some(step) = step else { break };
-        covered = Covered { steps: step.number + 1, bytes: end };
+        covered.below = step.number + 1;
+        covered.missing.extend(passed.iter());
+        bytes = end;
     }
-    Ok(covered)
+    Ok((covered, bytes))
 }
 
 /// Whether a file with the final name is this run's, whose journal was cut short behind it.
 fn is_whole(path: &Path, format: Format, plan: &Plan) -> Result<bool, DiscoverError> {
     let file = File::open(path).map_err(|error| unwritable(path, &error))?;
     let length = file.metadata().map_err(|error| unwritable(path, &error))?.len();
-    Ok(length > 0 && covered(&file, format, plan)?.bytes == length)
+    Ok(length > 0 && covered(&file, format, plan)?.1 == length)
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {

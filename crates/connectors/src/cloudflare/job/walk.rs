@@ -78,9 +78,9 @@ async fn walk(
 fn words(left: u64, listed: u64) -> String {
     match (left, listed) {
         (0, 0) => "the final walk found nothing left".to_owned(),
-        (0, others) => format!(
-            "the final walk found none of the deleted keys; {others} other keys are there"
-        ),
+        (0, others) => {
+            format!("the final walk found none of the deleted keys; {others} other keys are there")
+        }
         (left, _) => format!(
             "the final walk still found {left} of the deleted keys: they were written again, or \
              the list lags"

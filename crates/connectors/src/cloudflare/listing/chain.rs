@@ -146,10 +146,7 @@ impl<'s> Walker<'s> {
     /// walk begins anew then, and what was seen already is left out of its pages.
     async fn fetch(&mut self, cursor: Option<&str>) -> Result<RawPage, Failure> {
         let mut answer = self.ask(cursor).await;
-        if cursor.is_some()
-            && self.walk < WALKS_MAX
-            && answer.as_ref().is_err_and(|failure| is_lost_cursor(failure))
-        {
+        if cursor.is_some() && self.walk < WALKS_MAX && answer.as_ref().is_err_and(is_lost_cursor) {
             self.walk += 1;
             self.circles = Circles::default();
             answer = self.ask(None).await;

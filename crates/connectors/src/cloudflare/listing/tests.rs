@@ -3,11 +3,16 @@
 
 use super::page::Order;
 use super::*;
-use crate::cloudflare::api::tests::{Scripted, patientless, respond, scripted};
+use crate::cloudflare::api::tests::{
+    Scripted, TOKEN, api_at, api_to, patientless, respond, scripted,
+};
+use crate::cloudflare::sim::{CloudflareSim, LastCursor, Options};
+use crate::transport::Transport;
 use bytes::Bytes;
 use http::{Request, Response};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, Write};
 use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
@@ -206,8 +211,7 @@ async fn sorted_chains_come_in_the_order_of_all_names() {
 async fn a_single_sorted_chain_needs_no_folder() {
     let nowhere = std::path::Path::new("/nowhere/at/all");
     let all = names(20);
-    let own: Vec<String> = all.iter().map(|name| name.clone()).collect();
-    let sorted = sorted_of(list_of(own, 6), "k", nowhere);
+    let sorted = sorted_of(list_of(all.clone(), 6), "k", nowhere);
     assert_eq!(read_sorted(sorted).await.unwrap(), all);
 }
 
@@ -337,6 +341,93 @@ async fn a_list_in_circles_is_an_error() {
         failure.message,
         "the list goes round in circles: `k00001` is followed by `k00000` (page 2)"
     );
+}
+
+/// Answers on a real port with this many pages of one key each, on one connection, and counts the
+/// requests that it has read.
+fn counting_server(pages: usize) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
+        for number in 0..pages {
+            while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+            counted.fetch_add(1, Ordering::SeqCst);
+            let next = if number + 1 < pages { format!("c{number}") } else { String::new() };
+            let body = page(&[format!("k{number:03}")], &next).into_body();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+            (&stream).write_all(&[head.as_bytes(), &body].concat()).unwrap();
+        }
+    });
+    (address, count)
+}
+
+/// On one thread, whoever works on a page keeps everything else from going on: the next request
+/// must be on the wire by then, or listing and work take turns.
+#[tokio::test]
+async fn the_next_request_is_on_the_wire_before_a_page_is_worked_on() {
+    const PAGES: usize = 20;
+    let (address, count) = counting_server(PAGES);
+    let transport = Transport::network(crate::transport::NetworkOptions::direct());
+    let api = Arc::new(api_at(&format!("http://{address}"), transport, 0));
+    let (gate, context) = patientless();
+    let mut listing = Listing::start(api, gate, context, 0, "ns".to_owned(), vec![whole("")]);
+    for number in 1..=PAGES {
+        listing.next().await.unwrap().unwrap();
+        let begun = std::time::Instant::now();
+        // The server has a thread of its own; this one does not go on meanwhile.
+        while count.load(Ordering::SeqCst) < (number + 1).min(PAGES) {
+            assert!(begun.elapsed() < Duration::from_secs(10), "page {number}: nothing was sent");
+            std::hint::spin_loop();
+        }
+    }
+    assert!(listing.next().await.is_none());
+}
+
+/// A simulated Cloudflare whose lists are as unwieldy as they may be.
+fn unwieldy() -> (Arc<Api>, String, Vec<String>) {
+    let options = Options {
+        keys: 12_345,
+        odd_keys: true,
+        odd_envelopes: true,
+        empty_pages: 0.2,
+        short_pages: 0.3,
+        metadata: true,
+        last_cursor: LastCursor::Null,
+        tokens: vec![TOKEN.to_owned()],
+        accounts: vec!["acc".to_owned()],
+        no_limits: true,
+        ..Options::default()
+    };
+    let sim = Arc::new(CloudflareSim::new(options).unwrap());
+    let namespace = sim.namespace_ids()[0].clone();
+    let names = sim.keys(&namespace);
+    assert_eq!(names.len(), 12_345);
+    (Arc::new(api_to(Transport::in_process(sim), 0)), namespace, names)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_simulated_namespace_is_listed_whole_in_one_chain() {
+    let (api, namespace, names) = unwieldy();
+    let (gate, context) = patientless();
+    let mut listing = Listing::start(api, gate, context, 0, namespace, vec![whole("")]);
+    assert_eq!(read(&mut listing).await.unwrap(), names);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_simulated_namespace_is_listed_whole_by_its_first_characters() {
+    let (api, namespace, names) = unwieldy();
+    let firsts: BTreeSet<char> = names.iter().filter_map(|name| name.chars().next()).collect();
+    let chains: Vec<Chain> = firsts.iter().map(|first| whole(&first.to_string())).collect();
+    assert!(chains.len() > 1);
+    let folder = tempfile::tempdir().unwrap();
+    let (gate, context) = patientless();
+    let folder = folder.path();
+    let sorted = Sorted::start(api, gate, context, 0, namespace, chains, folder).unwrap();
+    assert_eq!(read_sorted(sorted).await.unwrap(), names);
 }
 
 fn raw(body: &str, order: &Arc<Order>, number: u64) -> RawPage {

@@ -78,7 +78,10 @@ impl List {
             format!("there is more: --all lists everything, --cursor {cursor} goes on here")
         });
         let cut = (shown < keys.len()).then(|| {
-            format!("the smallest page has {PAGE_KEYS_MIN} keys: {} are not shown", keys.len() - shown)
+            format!(
+                "the smallest page has {PAGE_KEYS_MIN} keys: {} are not shown",
+                keys.len() - shown
+            )
         });
         Ok(cut.into_iter().chain(next).collect())
     }

@@ -47,7 +47,9 @@ impl Names {
             }
             Question::Rename(id, title) => self.rename(context, &mut writer, id, title).await?,
             Question::Zones => {
-                for zone in self.access.lookup.zones(context, self.access.api.account()).await?.iter() {
+                for zone in
+                    self.access.lookup.zones(context, self.access.api.account()).await?.iter()
+                {
                     self.row(&mut writer, zone, &[&zone.id, &zone.name])?;
                 }
             }

@@ -114,7 +114,8 @@ impl Verify {
 fn difference(pair: &Pair, key: &Key<'_>, value: Option<Option<&Record>>) -> Option<&'static str> {
     let record = &pair.record;
     let json = |text: Option<&RawValue>| -> Option<Value> {
-        text.and_then(|text| serde_json::from_str(text.get()).ok()).filter(|json| *json != Value::Null)
+        text.and_then(|text| serde_json::from_str(text.get()).ok())
+            .filter(|json| *json != Value::Null)
     };
     if json(record.metadata.as_deref()) != json(key.metadata) {
         return Some("has other metadata");

@@ -5,26 +5,30 @@ use super::settling::settled_event;
 use super::{Dispatcher, SKIPS_A_LINE, Session};
 use crate::clock::unix_millis;
 use crate::event::{Ending, Event, Settled};
-use crate::job::{Job, Outcome, Skip};
+use crate::job::{Covered, Job, Outcome, Skip};
 use crate::runner::command::Order;
 use crate::runner::discover::watch;
 use crate::steps::Steps;
 use crate::tally::Verified;
+use std::collections::BTreeSet;
 use tokio::sync::mpsc::Receiver;
 
 impl Dispatcher {
-    /// The job's own output proves what is done: everything below a step, nothing from there on.
-    pub(super) fn believe(&mut self, covered: Option<u64>) {
+    /// The job's own output proves what is done. A step that has nothing in it is what the journal
+    /// says: gone, failed, or still to be done.
+    pub(super) fn believe(&mut self, covered: Option<Covered>) {
         let Some(covered) = covered else { return };
-        let there = (0..covered).filter(|step| !self.finished.contains(*step));
-        let steps: Steps = there.collect();
+        let Covered { below, missing } = covered;
+        let missing: BTreeSet<u64> = missing.iter().collect();
+        let there = (0..below).filter(|step| !missing.contains(step));
+        let steps: Steps = there.filter(|step| !self.finished.contains(*step)).collect();
         if !steps.is_empty() {
             let (latency_us, attempts) = (0, 0);
             let (status, request_id) = (None, None);
             self.publish(Event::Done { steps, latency_us, attempts, status, request_id });
         }
         let idle = |step: &u64| self.failed.contains(*step) || self.idle.contains(*step);
-        let lost = self.finished.iter().filter(|step| *step >= covered && !idle(step));
+        let lost = self.finished.iter().filter(|step| *step >= below && !idle(step));
         let steps: Steps = lost.collect();
         if !steps.is_empty() {
             self.reopen(steps);
