@@ -154,8 +154,16 @@ impl From<QueryError> for Error {
 /// The error of a failure before or instead of a run, of which nothing is there to be resumed:
 /// what a remote that stays away advises does not fit.
 fn refused(failure: Failure, what: &str, hint: &str) -> Error {
-    let what = if failure.kind == Kind::Output { failure.kind.words() } else { what };
-    let error = Error::new(exit_of(&failure), what).because(&failure);
+    // What the remote says in its own words, or was found without asking it, is about the command
+    // line: it names what is not there or can't be. A 404 of any other server has no code.
+    let is_told = failure.code.is_some() || failure.status.is_none();
+    let error = match failure.kind {
+        Kind::Absent | Kind::Rejected | Kind::Conflict if is_told => {
+            Error::new(Exit::Usage, failure.to_string())
+        }
+        Kind::Output => Error::new(Exit::Usage, failure.kind.words()).because(&failure),
+        _ => Error::new(exit_of(&failure), what).because(&failure),
+    };
     match failure.hint {
         Some(own) if failure.kind != Kind::Away => error.hint(own),
         _ => error.hint(hint),

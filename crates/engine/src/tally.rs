@@ -125,6 +125,9 @@ pub struct Tally {
     failed_kinds: BTreeMap<u64, Kind>,
     /// Time of the sessions before this one.
     before: Duration,
+    /// Whether the plan is whole: it does not grow any more, whatever the journal, which a kill
+    /// may have cut off before the last word about the listing, says of its growth.
+    is_whole: bool,
     /// When this session began to apply, on the clock of its process.
     began: Moment,
     /// Until when the 429s of this session hold everything up.
@@ -144,7 +147,8 @@ impl Tally {
     /// The totals of a run that has not begun.
     #[must_use]
     pub fn new(plan: &Header) -> Self {
-        Self::of(&plan.id, plan.steps, &plan.phases)
+        let is_whole = !plan.digest.is_empty();
+        Self { is_whole, ..Self::of(&plan.id, plan.steps, &plan.phases) }
     }
 
     fn of(run: &str, steps: u64, phases: &[Phase]) -> Self {
@@ -181,6 +185,7 @@ impl Tally {
             ending: None,
             failed_kinds: BTreeMap::new(),
             before: Duration::ZERO,
+            is_whole: false,
             began: Moment::ZERO,
             throttled_until: Moment::ZERO,
             at: Moment::ZERO,
@@ -322,6 +327,9 @@ impl Tally {
 
     /// The plan has grown; a plan that grows has one phase.
     fn grow(&mut self, steps: u64) {
+        if self.is_whole {
+            return;
+        }
         self.steps = steps;
         if let Some(phase) = self.phases.first_mut() {
             phase.steps = steps;

@@ -218,10 +218,12 @@ pub struct Verb {
 }
 
 impl Verb {
-    /// The forms of an English verb; an operation that is not one word stands for itself.
+    /// The forms of an English verb. Of several words it is the first that is no plural noun, as in
+    /// `purge tags` and `namespaces drop`; what is no word stands for itself.
     #[must_use]
     pub fn of(operation: &str) -> Self {
-        let base = plain(operation);
+        let verb = operation.split([' ', '-']).find(|word| !word.ends_with('s'));
+        let base = plain(verb.unwrap_or(operation));
         if base.is_empty() || !base.bytes().all(|byte| byte.is_ascii_lowercase()) {
             return Self { doing: base.clone(), done: base.clone(), noun: base.clone(), base };
         }

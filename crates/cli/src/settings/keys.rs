@@ -41,8 +41,10 @@ const SYSTEM_KEYS: &[Key] = &[
     Key { name: "smooth", variable: None, check: yes_or_no },
     Key { name: "max-age", variable: None, check: time },
     Key { name: "max-delete", variable: None, check: parses::<Ceiling> },
-    Key { name: "protect", variable: None, check: anything },
 ];
+
+/// The setting of systems whose commands have this guard.
+const PROTECT: Key = Key { name: "protect", variable: None, check: anything };
 
 const BASE_URL: &str = "base-url";
 
@@ -95,8 +97,14 @@ pub fn check_of(systems: Systems, key: &str) -> Option<Check> {
     match rest.strip_prefix("quota") {
         Some("") => Some(quota_choice),
         Some(window) => window_check(connector, window),
+        None if rest == PROTECT.name => can_protect(connector).then_some(PROTECT.check),
         None => find(SYSTEM_KEYS, rest),
     }
+}
+
+/// Whether a system leaves alone what an expression protects.
+fn can_protect(connector: &Connector) -> bool {
+    (connector.guards)().get_arguments().any(|guard| guard.get_id() == PROTECT.name)
 }
 
 fn window_check(connector: &Connector, window: &str) -> Option<Check> {
@@ -111,6 +119,7 @@ pub fn all(systems: Systems) -> Vec<String> {
     for connector in systems {
         let system = connector.name;
         keys.extend(SYSTEM_KEYS.iter().map(|key| format!("{system}.{}", key.name)));
+        keys.extend(can_protect(connector).then(|| format!("{system}.{}", PROTECT.name)));
         keys.extend(connector.settings.iter().map(|own| format!("{system}.{}", own.name)));
         keys.extend(connector.windows.iter().map(|w| format!("{system}.quota.{}", w.name)));
     }

@@ -51,7 +51,10 @@ fn every_command_tells_its_flags() {
     let expected = [
         (vec!["workos"], vec!["delete"]),
         (vec!["workos", "delete"], all(&[SELECTION, GUARDS, LIMITS, DISPLAY])),
-        (vec!["kv"], vec!["namespaces", "list", "get", "put", "delete", "export", "import", "copy"]),
+        (
+            vec!["kv"],
+            vec!["namespaces", "list", "get", "put", "delete", "export", "import", "copy"],
+        ),
         (vec!["kv", "namespaces"], vec!["list", "create", "rename", "drop"]),
         (vec!["kv", "list"], all(&[KEYS, LIMITS, &["--all", "--limit", "--cursor", "--values"]])),
         (vec!["kv", "delete"], all(&[KEYS, LIMITS, DISPLAY, &["--all-keys", "--max-delete"]])),
@@ -94,6 +97,9 @@ fn the_commands_tell_what_they_are_for() {
     let commands: String = commands.lines().map(|line| format!("{}\n", line.trim())).collect();
     expect![[r#"
         workos       WorkOS: delete organizations and users by creation date
+        kv           Workers KV: list, get, put, delete, export, import, copy, verify
+        cache        Purge or invalidate the cache of zones
+        zones        The zones of the account
         apply        Carry out a plan, exactly
         resume       Go on with a run that stopped
         runs         List the runs that are kept

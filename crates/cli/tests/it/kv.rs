@@ -70,7 +70,9 @@ impl Cloud {
     /// A command line of the program for it.
     fn at(&self, home: &Home, words: &[&str]) -> Program {
         let program = home.windlass(words);
-        self.variables().into_iter().fold(program, |program, (name, value)| program.env(name, value))
+        self.variables()
+            .into_iter()
+            .fold(program, |program, (name, value)| program.env(name, value))
     }
 
     /// The ids of the full namespace and of the empty one.

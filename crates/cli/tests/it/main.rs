@@ -11,6 +11,7 @@ mod browser;
 mod ctl;
 mod emulator;
 mod errors;
+mod explorer;
 mod help;
 mod kill;
 mod kv;

@@ -263,20 +263,30 @@ fn settings_come_from_five_layers_and_say_which() {
     let program = home.windlass(&["config", "show", "--output", "text"]);
     let ended = program.env("CONCURRENCY", "13").run().code(0);
     expect![[r#"
-        output              text                    flag --output
-        state-dir           HOME/state   environment WINDLASS_STATE_DIR
-        workos.base-url     https://api.workos.com  default
-        workos.concurrency  13                      environment CONCURRENCY
-        workos.deadline     15m                     default
-        workos.max-age      24h                     default
-        workos.profile      balanced                default
-        workos.protect                              default
-        workos.reserve      0%                      default
-        workos.retries      7                       HOME/.config/windlass/config.toml
-        workos.smooth       false                   default
-        workos.timeout      11s                     windlass.toml
+        cloudflare.base-url     https://api.cloudflare.com/client/v4  default
+        cloudflare.concurrency  13                                    environment CONCURRENCY
+        cloudflare.deadline     15m                                   default
+        cloudflare.max-age      24h                                   default
+        cloudflare.profile      maximum                               default
+        cloudflare.purge-plan   free                                  default
+        cloudflare.reserve      5%                                    default
+        cloudflare.retries      5                                     default
+        cloudflare.smooth       false                                 default
+        cloudflare.timeout      60s                                   default
+        output                  text                                  flag --output
+        state-dir               HOME/state                 environment WINDLASS_STATE_DIR
+        workos.base-url         https://api.workos.com                default
+        workos.concurrency      13                                    environment CONCURRENCY
+        workos.deadline         15m                                   default
+        workos.max-age          24h                                   default
+        workos.profile          balanced                              default
+        workos.protect                                                default
+        workos.reserve          0%                                    default
+        workos.retries          7                                     CONFIG/config.toml
+        workos.smooth           false                                 default
+        workos.timeout          11s                                   windlass.toml
     "#]]
-    .assert_eq(&redacted(&ended.out));
+    .assert_eq(&redacted(&ended.out).replace("HOME/.config/windlass/", "CONFIG/"));
     let json = home.windlass(&["config", "show", "--output", "json"]).run().code(0);
     let output = json.json().into_iter().find(|row| row["key"] == "output").unwrap();
     assert_eq!((&output["value"], &output["origin"]), (&"json".into(), &"flag --output".into()));
@@ -287,11 +297,12 @@ fn every_variable_is_told_with_what_it_sets() {
     let home = Home::new();
     let said = home.windlass(&["config", "variables"]).run().code(0).out;
     for line in [
-        "WINDLASS_STATE_DIR       state-dir\n",
-        "WORKOS_BASE_URL          workos.base-url\n",
-        "CONCURRENCY              workos.concurrency\n",
-        "MAX_REQUESTS_PER_SECOND  workos.max-requests-per-second\n",
-        "WORKOS_API_KEY           the key to workos\n",
+        "WINDLASS_STATE_DIR            state-dir\n",
+        "WORKOS_BASE_URL               workos.base-url\n",
+        "CONCURRENCY                   workos.concurrency\n",
+        "MAX_REQUESTS_PER_SECOND       workos.max-requests-per-second\n",
+        "CLOUDFLARE_ACCOUNT_ID         cloudflare.account-id\n",
+        "WORKOS_API_KEY                the key to workos\n",
     ] {
         assert!(said.contains(line), "{said}");
     }

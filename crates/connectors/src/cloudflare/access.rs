@@ -155,7 +155,7 @@ pub const GLOBAL_SECONDS: u64 = 300;
 ///
 /// A bucket of B that fills at R a second takes any schedule with at most B in any B/R seconds,
 /// so it is kept as that window: a burst of all of B, and R in the long run.
-fn windows(plan: Plan) -> Vec<VendorWindow> {
+pub(super) fn windows(plan: Plan) -> Vec<VendorWindow> {
     let limits = plan.limits();
     let fills_in = (f64::from(limits.bucket) / limits.refill_per_second).ceil() as u64;
     let of_plan = |window: &VendorWindow| match window.name {
@@ -173,7 +173,7 @@ fn operations() -> Vec<OperationSpec> {
     let plain = |name| OperationSpec::new(name, &[global, address]);
     let bulk = |name, halves_above| OperationSpec { halves_above, ..plain(name) };
     vec![
-        plain("list keys"),
+        OperationSpec { leads: true, ..plain("list keys") },
         plain("get value"),
         plain("put value"),
         plain("get metadata"),

@@ -15,8 +15,8 @@ mod refusal;
 pub(super) mod tests;
 
 pub use crate::http_api::Reply;
-pub use account::{Action, Listed, Namespace, TokenState, Zone, ZoneQuery};
-pub use keys::{BulkReply, Expiry, Found, KeyPage, ListQuery, Put, Value};
+pub use account::{Action, Listed, Namespace, Zone, ZoneQuery};
+pub use keys::{BulkReply, Expiry, Found, KeyPage, ListQuery, Put};
 
 use crate::connector::{OpenError, Secret};
 use crate::http_api::{USER_AGENT_TEXT, learn, percent_encode, unanswered, without_key};
@@ -42,8 +42,6 @@ pub const PUT_ITEMS_MAX: usize = 10_000;
 pub const DELETE_ITEMS_MAX: usize = 10_000;
 /// How many keys one bulk read may ask for.
 pub const GET_KEYS_MAX: usize = 100;
-/// How many bytes the body of one bulk write may have: 100 MB.
-pub const BODY_BYTES_MAX: usize = 100_000_000;
 
 /// The header with Cloudflare's name for the request.
 pub(super) const REQUEST_ID: &str = "cf-ray";

@@ -234,9 +234,9 @@ pub fn selection_of(source: &Source) -> Result<Selection, OpenError> {
 /// # Errors
 /// What a round fails with; the outcomes of earlier rounds are lost with it, and the batch is sent
 /// whole again, which changes nothing for the keys that were taken.
-pub async fn until_taken<'k, F>(
+pub async fn until_taken<F>(
     context: &Context,
-    keys: &[&'k str],
+    keys: &[&str],
     mut send: impl FnMut(Vec<usize>) -> F,
 ) -> Result<Applied, Failure>
 where

@@ -21,7 +21,7 @@ mod tests;
 pub use chain::Chain;
 pub(super) use page::cursor_of;
 pub use page::{Key, RawPage};
-pub use shards::{SHARDS_MAX, shards};
+pub use shards::shards;
 pub use sorted::Sorted;
 
 use super::api::Api;

@@ -20,6 +20,8 @@ mod records;
 mod selection;
 pub mod sim;
 mod targets;
+#[cfg(test)]
+mod tests;
 
 use crate::connector::{Connector, Credential, Serving, Setting, SimulatorEntry, Variable};
 use crate::limits::VendorWindow;

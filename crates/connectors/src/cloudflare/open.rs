@@ -459,7 +459,7 @@ fn query(query: impl Query + 'static) -> Opened {
 }
 
 /// What is purged where no key carried a tag.
-fn instead(value: Option<String>, derived: bool) -> Vec<String> {
+pub(super) fn instead(value: Option<String>, derived: bool) -> Vec<String> {
     let Some(value) = value.filter(|value| !value.is_empty()) else { return Vec::new() };
     let suffixes: &[&str] =
         if derived { &["", "-type-image", "-type-file", "-file", "-path"] } else { &[""] };
@@ -467,7 +467,7 @@ fn instead(value: Option<String>, derived: bool) -> Vec<String> {
 }
 
 /// `a,b,c`, or the file behind an `@`.
-fn split_names(text: Option<&str>) -> (Vec<String>, Option<PathBuf>) {
+pub(super) fn split_names(text: Option<&str>) -> (Vec<String>, Option<PathBuf>) {
     match text {
         None => (Vec::new(), None),
         Some(text) => match text.strip_prefix('@') {
@@ -489,7 +489,7 @@ fn expired(args: &RestoreArgs) -> Result<Expired, OpenError> {
     args.expired.parse().map_err(|what: String| OpenError::usage(what, "see --expired"))
 }
 
-fn format_of(named: Option<&str>, file: Option<&Path>) -> Result<Format, OpenError> {
+pub(super) fn format_of(named: Option<&str>, file: Option<&Path>) -> Result<Format, OpenError> {
     let ending = file.and_then(Path::extension).and_then(|ending| ending.to_str());
     match (named, ending) {
         (Some("csv"), _) | (None, Some("csv")) => Ok(Format::Csv),

@@ -54,12 +54,7 @@ impl Opener<'_> {
                 (targets, items)
             };
         let plan = plan(self.setup)?;
-        let limits = plan.limits();
-        let most = if kind == Some(TargetKind::Files) {
-            limits.urls_per_call
-        } else {
-            limits.items_per_call
-        };
+        let most = kind.map_or(1, |kind| kind.items_per_call(plan));
         let options = Options {
             account: access.api.account().map(str::to_owned),
             zones: zones_of

@@ -16,7 +16,7 @@ mod split;
 mod tests;
 
 pub(super) use parse::csv_fields;
-pub use read::{At, Format, Keys, Positions, Records, Source, Want, detect};
+pub use read::{At, Format, Positions, Records, Source, Want};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

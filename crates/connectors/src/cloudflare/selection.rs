@@ -95,12 +95,6 @@ impl Selection {
         })
     }
 
-    /// The conditions as they were written.
-    #[must_use]
-    pub fn options(&self) -> &SelectionOptions {
-        &self.options
-    }
-
     /// What every name begins with; empty where that is no condition.
     #[must_use]
     pub fn prefix(&self) -> &str {

@@ -433,10 +433,10 @@ pub fn zone_of<'z>(host: &str, zones: &'z [Zone]) -> Option<&'z Zone> {
 ///
 /// # Errors
 /// When some are in none of the zones; all of them are named.
-pub fn assign<'z>(
+pub fn assign(
     hosts: impl IntoIterator<Item = impl AsRef<str>>,
-    zones: &'z [Zone],
-) -> Result<Vec<&'z Zone>, OpenError> {
+    zones: &[Zone],
+) -> Result<Vec<&Zone>, OpenError> {
     let mut unknown = BTreeSet::new();
     let mut found = Vec::new();
     for host in hosts {

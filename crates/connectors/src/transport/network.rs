@@ -32,8 +32,9 @@ use super::error::TransportError;
 
 /// Default bound on the idle HTTP/1.1 connections kept for one remote.
 pub const IDLE_CONNECTIONS_MAX: usize = 64;
-/// Default bound on the body of one answer, in bytes: 16 MiB.
-pub const BODY_BYTES_MAX: usize = 16 << 20;
+/// Default bound on the body of one answer, in bytes: 64 MiB. A bulk read of 25 MB of values may
+/// have twice as many bytes as JSON.
+pub const BODY_BYTES_MAX: usize = 64 << 20;
 /// An idle connection is not used again after this time. Servers commonly close after 5 s (Node's
 /// default), and a request that crosses such a close on the wire may or may not have arrived.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(4);

@@ -52,6 +52,8 @@ pub struct Fixture {
     pub tells_what_is_gone: bool,
     /// How many requests show at the end what is left, even of an empty plan.
     pub walk: u64,
+    /// The body of an answer that refuses with these words.
+    pub refusal: fn(&str) -> String,
     /// Starts the simulator. It accepts [`KEY`], [`CANARY`] and [`OTHER_KEY`].
     pub place: fn(Switches) -> Box<dyn Place>,
 }
@@ -63,6 +65,7 @@ static FIXTURES: &[Fixture] = &[
         settings: &[],
         tells_what_is_gone: true,
         walk: 0,
+        refusal: |words| format!(r#"{{"message":"{words}"}}"#),
         place: workos,
     },
     // One key a request, so that a request has one outcome as the laws have it.
@@ -81,6 +84,9 @@ static FIXTURES: &[Fixture] = &[
         settings: &[("account-id", "acc")],
         tells_what_is_gone: false,
         walk: 1,
+        refusal: |words| {
+            format!(r#"{{"success":false,"errors":[{{"code":10001,"message":"{words}"}}]}}"#)
+        },
         place: cloudflare,
     },
 ];
@@ -102,7 +108,8 @@ impl Fixture {
         let place = (self.place)(switches);
         let mut stage = Stage::new(self.system, Transport::in_process(place.simulator()), KEY);
         let settings = self.settings.iter();
-        stage.settings = settings.map(|(name, text)| (name.to_string(), text.to_string())).collect();
+        stage.settings =
+            settings.map(|(name, text)| (name.to_string(), text.to_string())).collect();
         (place, stage)
     }
 }

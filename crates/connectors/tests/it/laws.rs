@@ -429,7 +429,7 @@ async fn what_the_remote_says_is_kept_without_the_key() {
         let (place, mut stage) = fixture.stage(calm());
         stage.key = CANARY.to_owned();
         let plan = plan(fixture, &stage).await;
-        let refusal = Some((422, format!(r#"{{"message":"Bearer {CANARY} may not"}}"#)));
+        let refusal = Some((422, (fixture.refusal)(&format!("Bearer {CANARY} may not"))));
         stage.transport = echoing(&*place, vec![None, None, refusal]);
         let run = stage.apply(&plan).await;
         let failed = run.outcomes().into_iter().find_map(|(.., outcome)| match outcome {

@@ -220,7 +220,7 @@ async fn the_exclude_file_names_ids_external_ids_emails_and_names() {
         ("ann@example.com", "user_1"),
         ("Bob Example", "user_2"),
     ] {
-        let file = stage.file("exclude.txt", &format!("# kept\n\n{line}\nnobody\n"));
+        let file = stage.file("exclude.txt", format!("# kept\n\n{line}\nnobody\n"));
         let plan = stage.plan(&[&all[..], &["--exclude-file", &file]].concat()).await.unwrap();
         assert_eq!(plan.header.left["excluded by file"], 1, "{line}");
         assert_eq!(left(&plan)[0].key, stays);

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -52,6 +52,8 @@ pub struct Stage {
     pub base_url: Option<String>,
     /// Whose key it is.
     pub identity: Option<String>,
+    /// The key to a second account.
+    pub other_key: Option<String>,
     /// The settings that only this system has.
     pub settings: BTreeMap<String, String>,
     /// Whether runs keep their events; a run of 100,000 steps has 200,000 of them.
@@ -94,6 +96,7 @@ impl Stage {
             protect: Vec::new(),
             base_url: None,
             identity: None,
+            other_key: None,
             settings: BTreeMap::new(),
             keep_events: true,
             folder: tempfile::tempdir().unwrap(),
@@ -114,7 +117,7 @@ impl Stage {
             base_url: self.base_url.as_deref().unwrap_or(self.connector.base_url).parse().unwrap(),
             key: Secret::new(&self.key),
             identity: self.identity.clone(),
-            other_key: None,
+            other_key: self.other_key.as_deref().map(Secret::new),
             settings: self.settings.clone(),
             json: false,
             transport: self.transport.clone(),
@@ -222,13 +225,33 @@ impl Stage {
 
     /// Carries out a command line that begins while it still lists, and hands back its plan, too.
     pub async fn stream(&self, words: &[&str]) -> (Plan, Run) {
+        let (path, run) = self.stream_part(words, Applying::default()).await;
+        (Plan::open(&path).unwrap(), run)
+    }
+
+    /// The same, where it may not come to its end: hands back where its plan is or will be.
+    pub async fn stream_part(&self, words: &[&str], applying: Applying<'_>) -> (PathBuf, Run) {
         let setup = self.setup();
         let opening = self.open(&setup, words).await.unwrap_or_else(|error| panic!("{error}"));
         let (path, mut writer) = self.writer(&setup, &opening);
         writer.grow().unwrap();
         let plan = writer.growing();
-        let run = self.work(&setup, opening.job, plan, Some(writer), Applying::default()).await;
-        (Plan::open(&path).unwrap(), run)
+        let run = self.work(&setup, opening.job, plan, Some(writer), applying).await;
+        (path, run)
+    }
+
+    /// Goes on with a stream, whether its listing came to an end or not.
+    pub async fn resume_stream(&self, path: &Path, journal: &Memory) -> Run {
+        let applying = Applying { journal: journal.clone(), ..Applying::default() };
+        if path.exists() {
+            return self.session(&Plan::open(path).unwrap(), applying).await;
+        }
+        let setup = self.setup();
+        let mut writer = PlanWriter::reopen(path).unwrap();
+        writer.grow().unwrap();
+        let plan = writer.growing();
+        let job = self.reopen(&setup, &plan, &[]);
+        self.work(&setup, job, plan, Some(writer), applying).await
     }
 
     /// Whether a plan or a part of one lies on the disk.
@@ -284,8 +307,13 @@ impl Stage {
             Journal::open(Box::new(journal.clone()), &plan.header).unwrap()
         };
         let header = plan.header.clone();
-        let session =
-            Session { plan, listing, journal: open, recovered, retry_failed: applying.retry_failed };
+        let session = Session {
+            plan,
+            listing,
+            journal: open,
+            recovered,
+            retry_failed: applying.retry_failed,
+        };
         let window = job.info().window.unwrap_or(2 * setup.limits.concurrency() as usize);
         let settings = SessionSettings { window, seed: setup.limits.seed };
         let (context, signals) = context(setup);

@@ -49,8 +49,8 @@ impl Recent {
     }
 
     /// The latest answers, the oldest first. What is in doubt, one step for each of its requests,
-    /// counts as answered with the journal's last line: it may have been on the wire then. A clock that was set back makes
-    /// answers look fresh, which only costs patience.
+    /// counts as answered with the journal's last line: it may have been on the wire then.
+    /// A clock that was set back makes answers look fresh, which only costs patience.
     pub fn answers(
         &self,
         now_unix_ms: u64,

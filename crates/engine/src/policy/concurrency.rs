@@ -82,7 +82,13 @@ impl Concurrency {
     /// Whether one more may start.
     #[must_use]
     pub const fn has_room(&self) -> bool {
-        self.in_flight < self.limit
+        self.has_room_beside(0)
+    }
+
+    /// Whether one more may start while so many places are kept for others.
+    #[must_use]
+    pub const fn has_room_beside(&self, kept: u32) -> bool {
+        self.in_flight.saturating_add(kept) < self.limit
     }
 
     /// A request starts. Only after [`Concurrency::has_room`].

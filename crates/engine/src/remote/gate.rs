@@ -48,6 +48,10 @@ pub(super) struct State {
     /// Answers that told something and whose permits are not back yet.
     told_answers: u32,
     pub(super) concurrency: Concurrency,
+    /// How many hold a [`Lead`].
+    leads: u32,
+    /// Attempts of leading operations on the wire.
+    leading: u32,
     pub(super) breaker: Breaker,
     budget: Budget,
     chance: fastrand::Rng,
@@ -87,6 +91,8 @@ impl State {
             told: Told::default(),
             told_answers: 0,
             concurrency,
+            leads: 0,
+            leading: 0,
             breaker: Breaker::default(),
             budget: Budget::default(),
             chance: fastrand::Rng::with_seed(spec.seed),
@@ -129,7 +135,8 @@ impl State {
         if now < self.throttled_until {
             return Err((Waiting::Throttled, Some(self.throttled_until)));
         }
-        if !self.concurrency.has_room() {
+        let kept = if operation.leads { 0 } else { self.kept() };
+        if !self.concurrency.has_room_beside(kept) {
             return Err((Waiting::Concurrency, None));
         }
         admitted(self.told.check(now, 1), || Waiting::Told)?;
@@ -145,10 +152,17 @@ impl State {
         admitted(self.breaker.check(now), || Waiting::Breaker)
     }
 
+    /// Places that are kept for leading operations: one for each that holds a lead and has nothing
+    /// on the wire, and never more than half of all.
+    fn kept(&self) -> u32 {
+        self.leads.min(self.concurrency.limit() / 2).saturating_sub(self.leading)
+    }
+
     fn take(&mut self, now: Moment, operation: &OperationSpec, items: u32) {
         self.for_windows(operation, items, |window, cost| window.take(now, cost));
         self.told.take(now, 1);
         self.concurrency.started(now);
+        self.leading += u32::from(operation.leads);
         self.breaker.started(now);
         self.waiting = None;
     }
@@ -366,6 +380,13 @@ impl Gate {
         Meter::read(now, &mut self.state())
     }
 
+    /// Keeps a place on the wire for the operations that lead.
+    #[must_use]
+    pub fn lead(&self) -> Lead<'_> {
+        self.state().leads += 1;
+        Lead { gate: self }
+    }
+
     /// Marks that somebody wants an answer, until it is dropped.
     pub(super) fn asking(&self) -> Asking<'_> {
         self.count_calls(1);
@@ -385,6 +406,21 @@ impl Gate {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps a place on the wire for a leading operation, until it is dropped.
+#[derive(Debug)]
+pub struct Lead<'a> {
+    gate: &'a Gate,
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        let mut state = self.gate.state();
+        state.leads = state.leads.saturating_sub(1);
+        drop(state);
+        self.gate.changed.notify_waiters();
     }
 }
 
@@ -468,6 +504,7 @@ impl Permit<'_> {
         let operation = self.gate.operation(self.operation);
         state.for_windows(operation, self.items, |window, cost| window.answered(now, cost));
         state.concurrency.finished(now, Finish { latency, kind });
+        state.leading = state.leading.saturating_sub(u32::from(operation.leads));
         match state.told_answers.checked_sub(1) {
             Some(left) => state.told_answers = left,
             None => state.told.answered(now, 1),

@@ -8,7 +8,7 @@ mod meter;
 mod tests;
 
 pub use call::{Answer, Attempt, Remote};
-pub use gate::Gate;
+pub use gate::{Gate, Lead};
 pub use meter::{Meter, WindowMeter};
 
 use crate::policy::backoff::Backoff;
@@ -35,6 +35,9 @@ pub struct OperationSpec {
     pub item_windows: Vec<usize>,
     /// Whether it may be sent again when its answer was lost.
     pub idempotent: bool,
+    /// Whether others wait for what it brings, as for the next page of a list: while somebody holds
+    /// a [`Lead`], a place on the wire is kept for it.
+    pub leads: bool,
     /// With more items than this, an attempt without an answer in time is taken for too large a
     /// batch and handed back to be halved, where another of the same size would be lost as well.
     pub halves_above: u32,
@@ -49,6 +52,7 @@ impl OperationSpec {
             windows: windows.to_vec(),
             item_windows: Vec::new(),
             idempotent: true,
+            leads: false,
             halves_above: u32::MAX,
         }
     }

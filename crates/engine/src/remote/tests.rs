@@ -279,3 +279,27 @@ async fn the_estimate_is_within_6_percent_of_the_run() {
     }
     assert_eq!(spec(&["1/1s"]).time_for(SEND, 0, secs(1)), Duration::ZERO);
 }
+
+/// The next page of a list gets its place although others wait for one in a long queue.
+#[tokio::test(start_paused = true)]
+async fn a_place_is_kept_for_what_leads() {
+    let clock = Clock::start();
+    let mut spec = spec(&[]);
+    spec.concurrency = ConcurrencySpec::Fixed(2);
+    spec.operations.push(OperationSpec { leads: true, ..OperationSpec::new("page", &[]) });
+    let page = spec.operations.len() - 1;
+    let gate = Gate::new(clock, &spec);
+    let stop = Stop::default();
+    let lead = gate.lead();
+    let first = gate.admit(0, 1, &stop).await.expect("there is room");
+    let second = tokio::time::timeout(Duration::from_secs(1), gate.admit(0, 1, &stop)).await;
+    assert!(second.is_err(), "the other place is kept");
+    let leading = gate.admit(page, 1, &stop).await.expect("its place was kept");
+    assert_eq!(gate.meter().in_flight, 2);
+    drop((first, leading));
+    let again = gate.admit(0, 1, &stop).await.expect("one place is free");
+    drop(lead);
+    let both = tokio::time::timeout(Duration::from_secs(1), gate.admit(0, 1, &stop)).await;
+    assert!(both.is_ok(), "nothing is kept any more");
+    drop(again);
+}

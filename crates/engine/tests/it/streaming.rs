@@ -11,7 +11,7 @@ use windlass_engine::clock::Clock;
 use windlass_engine::event::Ending;
 use windlass_engine::job::{BatchSpec, Covered, PhaseInfo};
 use windlass_engine::journal::{Journal, Memory, Recovered};
-use windlass_engine::plan::{Draft, Plan, PlanWriter};
+use windlass_engine::plan::{Draft, Header, Plan, PlanWriter};
 use windlass_engine::remote::Remote;
 use windlass_engine::runner::stop::Stop;
 use windlass_engine::runner::{
@@ -19,7 +19,8 @@ use windlass_engine::runner::{
 };
 use windlass_engine::tally::{Tally, Verified};
 use windlass_engine::{
-    Applied, BoxFuture, Context, Event, Failure, Job, JobInfo, Kind, Outcome, Step, Steps,
+    Applied, BoxFuture, Context, Event, Failure, Job, JobInfo, Kind, Moment, Outcome, Stamped,
+    Step, Steps,
 };
 
 const PAGES: usize = 8;
@@ -253,20 +254,14 @@ struct StopAt {
 }
 
 impl windlass_engine::runner::Reporter for StopAt {
-    fn event(&mut self, _event: &windlass_engine::Stamped, tally: &Tally) {
+    fn event(&mut self, _event: &Stamped, tally: &Tally) {
         if self.at.is_some_and(|at| tally.counts.settled() >= at) {
             self.at = None;
             let _ = self.orders.try_send(Order::new(Command::Stop, "test"));
         }
     }
 
-    fn tick(
-        &mut self,
-        _now: windlass_engine::Moment,
-        _tally: &Tally,
-        _meter: &windlass_engine::remote::Meter,
-    ) {
-    }
+    fn tick(&mut self, _now: Moment, _tally: &Tally, _meter: &windlass_engine::remote::Meter) {}
 }
 
 fn once() -> BTreeMap<String, u32> {
@@ -440,4 +435,23 @@ fn events_of_a_growing_plan_are_lines_of_the_journal() {
     assert!(event.is_durable());
     let json = serde_json::to_string(&event).expect("an event is JSON");
     assert_eq!(json, r#"{"event":"planned","steps":7,"complete":false}"#);
+}
+
+#[test]
+fn a_whole_plan_has_its_own_count_whatever_the_journal_heard_of_its_growth() {
+    let header = |digest: &str| -> Header {
+        let header = serde_json::json!({
+            "windlass_plan": 2, "id": "run", "system": "store", "operation": "copy",
+            "account": "", "base_url": "", "created_unix_ms": 0, "options": null,
+            "phases": [{ "name": "objects", "steps": 1500, "seen": 1500 }], "left": {}, "steps": 1500,
+            "digest": digest,
+        });
+        serde_json::from_value(header).expect("it is a header")
+    };
+    for (digest, steps) in [("", 1000), ("5ea1", 1500)] {
+        let mut tally = Tally::new(&header(digest));
+        let event = Event::Planned { steps: 1000, complete: false };
+        tally.take_in(&Stamped { at: Moment::ZERO, event });
+        assert_eq!((tally.steps, tally.phases[0].steps), (steps, steps), "{digest:?}");
+    }
 }

@@ -125,14 +125,17 @@ fn what_was_found_before_a_failure_is_written() {
     for (kind, exit) in [
         (Kind::Denied, Exit::Denied),
         (Kind::Forbidden, Exit::Denied),
-        (Kind::Rejected, Exit::Unavailable),
+        (Kind::Rejected, Exit::Usage),
+        (Kind::Absent, Exit::Usage),
+        (Kind::Malformed, Exit::Unavailable),
         (Kind::Away, Exit::Unavailable),
         (Kind::Bug, Exit::Bug),
     ] {
         let paper = Paper::new(usize::MAX, ErrorKind::Other);
         let error = asked(2, End::Fails(kind), &paper, 0).unwrap_err();
         assert_eq!(error.exit, exit, "{kind:?}");
-        assert!(error.to_string().contains("caused by: no luck"), "{error}");
+        let head = if exit == Exit::Usage { "error: no luck" } else { "caused by: no luck" };
+        assert!(error.to_string().contains(head), "{error}");
         assert_eq!(paper.text(), "line 0\nline 1\n");
     }
     let error = asked(0, End::Usage, &Paper::new(0, ErrorKind::Other), 0).unwrap_err();

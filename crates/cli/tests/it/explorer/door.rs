@@ -27,7 +27,7 @@ impl Door {
             for client in listener.incoming() {
                 let (client, book) = (client.unwrap(), Arc::clone(&book));
                 // A client may go away at any time, which is its own affair.
-                std::thread::spawn(move || pass(client, server, &book).ok());
+                std::thread::spawn(move || pass(client, server, &book));
             }
         });
         Self { url, asked }

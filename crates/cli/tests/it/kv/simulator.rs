@@ -32,7 +32,10 @@ fn the_simulator_s_own_words_lead_to_it() {
     assert_eq!(names, ["CLOUDFLARE_API_TOKEN", "CLOUDFLARE_API_BASE_URL", "CLOUDFLARE_ACCOUNT_ID"]);
     assert_eq!(list.run().code(0).out.lines().count(), 1500);
     let summary: serde_json::Value = serde_json::from_str(&body_of(&url, "/_sim/summary")).unwrap();
-    assert_eq!((&summary["routes"]["list"], &summary["routes"]["bulk_get"]), (&2.into(), &0.into()));
+    assert_eq!(
+        (&summary["routes"]["list"], &summary["routes"]["bulk_get"]),
+        (&2.into(), &0.into())
+    );
     running.signal("INT");
     running.wait();
 }

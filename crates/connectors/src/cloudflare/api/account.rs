@@ -63,15 +63,6 @@ pub struct Listed<T> {
     pub total: Option<u64>,
 }
 
-/// The state of a token.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct TokenState {
-    /// Its id, which is no secret.
-    pub id: String,
-    /// `active`, `disabled` or `expired`.
-    pub status: String,
-}
-
 /// What is done with what a cache holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -218,15 +209,6 @@ impl Api {
         path.push_str(action.path());
         let call = Call::new(Method::POST, path, Permission::CachePurge);
         self.tell(call.json(body).items(items), &attempt).await
-    }
-
-    /// Asks whether the token is good. There is no such call for a key with an address.
-    ///
-    /// # Errors
-    /// Everything but a state.
-    pub async fn verify_token(&self, attempt: Attempt) -> Result<Reply<TokenState>, Failure> {
-        let path = "/user/tokens/verify".to_owned();
-        self.ask(Call::new(Method::GET, path, Permission::Nothing), &attempt).await
     }
 
     async fn listed<T: DeserializeOwned>(

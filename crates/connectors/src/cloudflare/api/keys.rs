@@ -244,20 +244,6 @@ impl Api {
         self.tell(call, &attempt).await
     }
 
-    /// Deletes one value. One that is not there is a success, as the API has it.
-    ///
-    /// # Errors
-    /// Everything but success.
-    pub async fn delete_value(
-        &self,
-        namespace: &str,
-        key: &str,
-        attempt: Attempt,
-    ) -> Result<Reply<()>, Failure> {
-        let path = self.key_path(namespace, "values", key)?;
-        self.tell(Call::new(Method::DELETE, path, Permission::KvWrite), &attempt).await
-    }
-
     /// Reads the metadata of one key; `None` where it has none. A list has it as well.
     ///
     /// # Errors
@@ -305,7 +291,7 @@ impl Api {
     }
 
     /// Writes the pairs of `body`, a JSON array of `items` objects of at most
-    /// [`super::BODY_BYTES_MAX`] bytes.
+    /// 100 MB.
     ///
     /// # Errors
     /// [`Kind::TooLarge`] where fewer may do, and everything else but an account of the pairs.

@@ -221,7 +221,8 @@ fn too_many_items_of_a_purge_are_told_from_a_bad_one() {
         assert_eq!(purge(words, 100), Kind::TooLarge, "{words}");
         assert_eq!(purge(words, 1), Kind::Rejected, "a single one is bad in itself");
     }
-    assert_eq!(purge("Invalid URL", 100), Kind::Rejected);
+    assert_eq!(purge("Invalid URL", 30), Kind::Rejected);
+    assert_eq!(purge("Invalid URL", 31), Kind::TooLarge, "whatever the words, fewer may do");
 }
 
 #[test]
@@ -244,21 +245,19 @@ fn no_secret_shows_in_a_refusal() {
 
 #[tokio::test(start_paused = true)]
 async fn both_kinds_of_credentials_are_sent() {
-    let (sim, api) = scripted(|_| success(r#"{"id":"t","status":"active"}"#));
-    let state = once(|attempt| api.verify_token(attempt)).await.unwrap().value;
-    assert_eq!(state, TokenState { id: "t".into(), status: "active".into() });
+    let (sim, api) = scripted(|_| success(r#"{"id":"t","name":"a.b","status":"active"}"#));
+    let zone = once(|attempt| api.zone("t", attempt)).await.unwrap().value;
+    let status = Some("active".into());
+    assert_eq!(zone, Zone { id: "t".into(), name: "a.b".into(), status });
     let request = sim.last();
     assert_eq!(request.headers()["authorization"], format!("Bearer {TOKEN}").as_str());
-    assert_eq!(
-        request.uri().to_string(),
-        "https://api.cloudflare.com/client/v4/user/tokens/verify"
-    );
+    assert_eq!(request.uri().to_string(), "https://api.cloudflare.com/client/v4/zones/t");
 
     let key = Auth::Key { email: "a@b.c".into(), key: Secret::new("0123456789") };
     let transport = Transport::in_process(Arc::clone(&sim) as Arc<_>);
     let base_url = "http://localhost:1/api".parse().unwrap();
     let by_key = Api::new(transport.clone(), base_url, None, &key, 0).unwrap();
-    once(|attempt| by_key.verify_token(attempt)).await.unwrap();
+    once(|attempt| by_key.zone("t", attempt)).await.unwrap();
     let request = sim.last();
     assert_eq!(request.headers()["x-auth-email"], "a@b.c");
     assert_eq!(request.headers()["x-auth-key"], "0123456789");
@@ -275,11 +274,11 @@ async fn both_kinds_of_credentials_are_sent() {
 #[tokio::test(start_paused = true)]
 async fn a_key_is_one_segment_of_the_path() {
     let (sim, api) = scripted(|_| success("null"));
-    once(|attempt| api.delete_value("ns", "a/b c:%é", attempt)).await.unwrap();
-    let path = "/client/v4/accounts/acc/storage/kv/namespaces/ns/values/a%2Fb%20c%3A%25%C3%A9";
-    assert_eq!(sim.asked(), [format!("DELETE {path}")]);
+    once(|attempt| api.metadata("ns", "a/b c:%é", attempt)).await.unwrap();
+    let path = "/client/v4/accounts/acc/storage/kv/namespaces/ns/metadata/a%2Fb%20c%3A%25%C3%A9";
+    assert_eq!(sim.asked(), [format!("GET {path}")]);
     for odd in ["", ".", ".."] {
-        let failure = once(|attempt| api.delete_value("ns", odd, attempt)).await.unwrap_err();
+        let failure = once(|attempt| api.metadata("ns", odd, attempt)).await.unwrap_err();
         assert_eq!(
             (failure.kind, &*failure.message),
             (Kind::Rejected, &*format!("`{odd}` can't be a key"))
@@ -471,9 +470,7 @@ async fn a_reserve_of_the_quota_is_kept_for_others() {
     let api = api_to(Transport::in_process(Arc::clone(&remote) as Arc<_>), 60);
     let (gate, context) = patientless();
     for _ in 0..3 {
-        gate.call(&context, 0, false, |attempt| api.delete_value("ns", "k", attempt))
-            .await
-            .unwrap();
+        gate.call(&context, 0, false, |attempt| api.metadata("ns", "k", attempt)).await.unwrap();
     }
     // Two of the 62 are ours: the third request waits until the quota is fresh.
     assert_eq!(remote.asked().len(), 3);

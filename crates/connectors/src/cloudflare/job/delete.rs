@@ -244,8 +244,8 @@ impl Job for Delete {
         let batch = BatchSpec::up_to(self.options.batch_size.clamp(1, DELETE_ITEMS_MAX));
         let mut phases = vec![PhaseInfo::bulk("keys", operation::BULK_DELETE, batch)];
         if let Some(purge) = &self.options.purge {
-            let most = purge.plan.limits().items_per_call as usize;
-            let batch = BatchSpec::up_to(most);
+            let most = TargetKind::Tags.items_per_call(purge.plan);
+            let batch = BatchSpec::up_to(most as usize);
             phases.push(PhaseInfo::bulk("tags", operation::PURGE, batch));
         }
         JobInfo {

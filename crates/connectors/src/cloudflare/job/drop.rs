@@ -64,6 +64,7 @@ impl DropNamespace {
         let drop = |attempt| api.delete_namespace(&step.key, attempt);
         match remote.call(context, number, step.in_doubt, drop).await {
             Ok(answer) => {
+                self.access.lookup.forget_namespace(&step.key);
                 let mut applied = Applied::all(&Outcome::Done, 1, &answer);
                 applied.status = Some(answer.value.status);
                 applied.request_id = answer.value.request_id;

@@ -31,6 +31,10 @@ const BODY_BYTES: u64 = 48 * 1024 * 1024;
 /// Batches begun and not settled, each with its records in memory.
 const WINDOW: usize = 3;
 
+/// Seconds that a record may be on its way: one that expires too soon when it arrives spoils its
+/// whole batch.
+const ON_THE_WAY: u64 = 10;
+
 /// Why a record is left out.
 pub const TOO_SHORT: &str = "less than 60 s to live";
 const SUPERSEDED: &str = "a later record has the same key";
@@ -160,7 +164,7 @@ impl Import {
 
 /// A record as a request carries it, unless it lives too short by now.
 pub fn encode(record: &mut Record, expired: Expired) -> Result<Vec<u8>, Outcome> {
-    if record.settle(now(), expired) == Lifetime::TooShort {
+    if record.settle(now() + ON_THE_WAY, expired) == Lifetime::TooShort {
         return Err(Outcome::Skipped(TOO_SHORT.to_owned()));
     }
     let mut item = Vec::new();

@@ -9,6 +9,7 @@ use super::Source;
 use crate::cloudflare::access::Access;
 use std::path::Path;
 use std::time::Duration;
+use windlass_engine::Failure;
 use windlass_engine::job::Context;
 use windlass_engine::plan::{Lines, Plan, PlanError};
 use windlass_engine::runner::DiscoverError;
@@ -44,7 +45,7 @@ pub async fn until_gone(
         };
         tokio::select! {
             () = context.clock.sleep(wait) => {}
-            () = context.stop.draining() => return Err(windlass_engine::Failure::cancelled().into()),
+            () = context.stop.draining() => return Err(Failure::cancelled().into()),
         }
     }
 }

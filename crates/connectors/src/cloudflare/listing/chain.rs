@@ -125,6 +125,8 @@ impl<'s> Walker<'s> {
     }
 
     async fn run(&mut self, sink: &Sink) -> Result<(), Stopped> {
+        // Everything else waits for the next page, so a place on the wire is kept for it.
+        let _lead = self.source.remote.gate().lead();
         let mut page = self.fetch(self.begin).await?;
         loop {
             let Some(cursor) = page.cursor.clone() else {

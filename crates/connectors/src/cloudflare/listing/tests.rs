@@ -357,7 +357,7 @@ fn counting_server(pages: usize) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
             while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
             counted.fetch_add(1, Ordering::SeqCst);
             let next = if number + 1 < pages { format!("c{number}") } else { String::new() };
-            let body = page(&[format!("k{number:03}")], &next).into_body();
+            let body = page(&[format!("k{number:04}")], &next).into_body();
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
             (&stream).write_all(&[head.as_bytes(), &body].concat()).unwrap();
         }
@@ -369,11 +369,16 @@ fn counting_server(pages: usize) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
 /// must be on the wire by then, or listing and work take turns.
 #[tokio::test]
 async fn the_next_request_is_on_the_wire_before_a_page_is_worked_on() {
-    const PAGES: usize = 20;
+    const PAGES: usize = 1_000;
     let (address, count) = counting_server(PAGES);
     let transport = Transport::network(crate::transport::NetworkOptions::direct());
     let api = Arc::new(api_at(&format!("http://{address}"), transport, 0));
     let (gate, context) = patientless();
+    // Something else always wants to go on, as in a program with more to do.
+    let busy = tokio::spawn(std::future::poll_fn(|task| {
+        task.waker().wake_by_ref();
+        std::task::Poll::<()>::Pending
+    }));
     let mut listing = Listing::start(api, gate, context, 0, "ns".to_owned(), vec![whole("")]);
     for number in 1..=PAGES {
         listing.next().await.unwrap().unwrap();
@@ -385,6 +390,7 @@ async fn the_next_request_is_on_the_wire_before_a_page_is_worked_on() {
         }
     }
     assert!(listing.next().await.is_none());
+    busy.abort();
 }
 
 /// A simulated Cloudflare whose lists are as unwieldy as they may be.

@@ -115,7 +115,7 @@ pub struct GetMany {
 
 /// Reads under way, in the order in which they are written.
 struct Reads {
-    under_way: VecDeque<JoinHandle<(Vec<Box<RawValue>>, Result<Fetched, Failure>)>>,
+    under_way: VecDeque<JoinHandle<Result<Fetched, Failure>>>,
     group: Vec<Box<RawValue>>,
     absent: u64,
 }
@@ -226,8 +226,7 @@ impl GetMany {
         let (access, context) = (self.access.clone(), context.clone());
         let namespace = self.source.namespace.clone();
         reads.under_way.push_back(tokio::spawn(async move {
-            let fetched = fetch_all(&access, &context, &namespace, &group).await;
-            (group, fetched)
+            fetch_all(&access, &context, &namespace, &group).await
         }));
     }
 
@@ -237,7 +236,7 @@ impl GetMany {
         writer: &mut Writer<'_>,
     ) -> Result<(), QueryError> {
         let Some(first) = reads.under_way.pop_front() else { return Ok(()) };
-        let (_, fetched) = first
+        let fetched = first
             .await
             .map_err(|error| Failure::new(Kind::Bug, format!("a task broke: {error}")))?;
         for record in fetched?.records {
@@ -314,7 +313,7 @@ impl Query for GetOne {
         context: &'a Context,
         out: &'a mut (dyn Write + Send),
     ) -> BoxFuture<'a, Result<Answered, QueryError>> {
-        Box::pin((&*self).answer(context, out))
+        Box::pin(self.answer(context, out))
     }
 }
 
@@ -328,6 +327,6 @@ impl Query for GetMany {
         context: &'a Context,
         out: &'a mut (dyn Write + Send),
     ) -> BoxFuture<'a, Result<Answered, QueryError>> {
-        Box::pin((&*self).answer(context, out))
+        Box::pin(self.answer(context, out))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Form, Writer};
 use crate::cloudflare::access::{Access, operation};
-use crate::cloudflare::api::{ListQuery, PAGE_KEYS};
+use crate::cloudflare::api::{ListQuery, PAGE_KEYS, PAGE_KEYS_MIN};
 use crate::cloudflare::job::Source;
 use crate::cloudflare::listing::{Chain, Key, Listing, RawPage};
 use crate::cloudflare::selection::Selection;
@@ -12,9 +12,6 @@ use std::sync::Arc;
 use windlass_engine::Event;
 use windlass_engine::job::{BoxFuture, Context};
 use windlass_engine::remote::Remote;
-
-/// The smallest page that the remote gives.
-const PAGE_KEYS_MIN: u64 = 10;
 
 /// A list of keys.
 pub struct List {
@@ -49,7 +46,7 @@ impl List {
         context: &Context,
         (prefix, cursor, limit): (&str, Option<&str>, u64),
     ) -> Result<RawPage, QueryError> {
-        let limit = limit.clamp(PAGE_KEYS_MIN, u64::from(PAGE_KEYS));
+        let limit = limit.clamp(PAGE_KEYS_MIN.into(), PAGE_KEYS.into());
         let limit = u32::try_from(limit).unwrap_or(PAGE_KEYS);
         let (api, remote) = (&self.access.api, &self.access.remote);
         let namespace = &self.source.namespace;
@@ -135,7 +132,7 @@ impl List {
         writer: &mut Writer<'_>,
         name: &str,
     ) -> Result<bool, QueryError> {
-        let page = self.page(context, (name, None, PAGE_KEYS_MIN)).await?;
+        let page = self.page(context, (name, None, PAGE_KEYS_MIN.into())).await?;
         let keys = page.keys()?;
         let found: Option<&Key<'_>> = keys.first().filter(|key| key.name == name);
         if let Some(key) = found {

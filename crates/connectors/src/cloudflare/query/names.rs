@@ -132,6 +132,6 @@ impl Query for Names {
         context: &'a Context,
         out: &'a mut (dyn Write + Send),
     ) -> BoxFuture<'a, Result<Answered, QueryError>> {
-        Box::pin((&*self).answer(context, out))
+        Box::pin(self.answer(context, out))
     }
 }

@@ -32,6 +32,7 @@ impl PutOne {
         let (api, remote) = (&self.access.api, &self.access.remote);
         let put = |attempt| api.put_value(&self.namespace, key, &self.put, attempt);
         remote.call(context, operation::PUT_VALUE, false, put).await?;
+        self.access.lookup.forget_key(&self.namespace, key);
         let note = format!("`{key}` was put; it is seen everywhere within a minute");
         Ok(Answered { notes: vec![note], ..Answered::default() })
     }
@@ -47,6 +48,6 @@ impl Query for PutOne {
         context: &'a Context,
         _out: &'a mut (dyn Write + Send),
     ) -> BoxFuture<'a, Result<Answered, QueryError>> {
-        Box::pin((&*self).answer(context))
+        Box::pin(self.answer(context))
     }
 }

@@ -209,6 +209,6 @@ impl Query for Verify {
         context: &'a Context,
         out: &'a mut (dyn Write + Send),
     ) -> BoxFuture<'a, Result<Answered, QueryError>> {
-        Box::pin((&*self).answer(context, out))
+        Box::pin(self.answer(context, out))
     }
 }

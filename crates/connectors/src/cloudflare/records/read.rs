@@ -227,7 +227,6 @@ pub struct Source {
     path: PathBuf,
     file: File,
     format: Format,
-    want: Want,
     /// What the first line of a CSV says.
     csv: Option<Csv>,
 }
@@ -249,13 +248,7 @@ impl Source {
             texts.header()?;
             csv = texts.csv;
         }
-        Ok(Self { path: path.to_owned(), file, format, want, csv })
-    }
-
-    /// What it is.
-    #[must_use]
-    pub fn format(&self) -> Format {
-        self.format
+        Ok(Self { path: path.to_owned(), file, format, csv })
     }
 
     fn reader(&self) -> Result<BufReader<File>, RecordError> {
@@ -275,7 +268,7 @@ impl Source {
     /// # Errors
     /// When it can't be opened any more.
     pub fn keys(&self) -> Result<Keys<BufReader<File>>, RecordError> {
-        Ok(Keys(Texts::new(self.reader()?, self.format, self.want)))
+        Ok(Keys::new(self.reader()?, self.format))
     }
 
     /// The record at a place that [`Records::next`] told of. May be called from several threads.

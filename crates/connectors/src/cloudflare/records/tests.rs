@@ -1,5 +1,6 @@
 //! Records through every format and back, what is wrong with files, and exports that were cut off.
 
+use super::read::{Keys, detect};
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -287,7 +288,6 @@ fn a_file_is_read_as_a_whole_and_at_any_place() {
     {
         std::fs::write(&path, content).unwrap();
         let source = Source::open(&path, Want::Records).unwrap();
-        assert_eq!(source.format(), format);
         let mut reader = source.records().unwrap();
         let mut places = Vec::new();
         while let Some(at) = reader.next().unwrap() {

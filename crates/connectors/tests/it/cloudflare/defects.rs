@@ -31,7 +31,7 @@ async fn d01_a_pattern_selects_what_is_deleted() {
 #[tokio::test(start_paused = true)]
 async fn d02_a_pattern_selects_what_is_listed() {
     let scene = with_keys(&MIXED);
-    assert_eq!(scene.text(&["list", "--pattern", "-1$"]).await, "a-1\nb-1\n");
+    assert_eq!(scene.text(&["list", "--pattern", "1$"]).await, "a-1\nb-1\n");
     assert_eq!(scene.text(&["list", "--pattern", "^z"]).await, "");
 }
 

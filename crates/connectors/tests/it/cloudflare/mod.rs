@@ -3,12 +3,14 @@
 //! - `defects`: sixteen defects of an older tool for the same work, one test each
 //! - `counts`: how many requests a job takes, and what the limits make of them
 //! - `faults`: single faults, refusals, odd pages, and a store that shows changes late
+//! - `names`: namespaces and zones by their names, and who may ask
 //! - `restore`: what an export, an import and a copy keep and leave out
 //! - `purges`: the cache, and keys together with the cache
 
 mod counts;
 mod defects;
 mod faults;
+mod names;
 mod purges;
 mod restore;
 

@@ -1,14 +1,18 @@
 //! What an export, an import and a copy keep, and what they leave out and say so.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use windlass_connectors::cloudflare::sim::Options;
 use windlass_engine::event::Ending;
-use windlass_engine::runner::DiscoverError;
+use windlass_engine::journal::{Files, Memory};
+use windlass_engine::runner::{Command, DiscoverError};
 use windlass_engine::{Kind, Outcome};
 
-use super::{Scene, assert_complete, free, scene, with_keys};
-use crate::support::left;
+use super::{Scene, assert_complete, free, guarded, scene, with_keys};
+use crate::support::{Act, Applying, json, left};
 
 /// Seconds since 1970.
 fn now() -> u64 {
@@ -38,8 +42,7 @@ async fn import(scene: &Scene, file: &str, more: &[&str]) -> windlass_engine::re
 
 #[tokio::test(start_paused = true)]
 async fn what_is_exported_and_imported_is_the_same() {
-    for (name, more) in
-        [("all.jsonl", &[][..]), ("all.csv", &[]), ("all.jsonl", &["--binary"][..])]
+    for (name, more) in [("all.jsonl", &[][..]), ("all.csv", &[]), ("all.jsonl", &["--binary"][..])]
     {
         let scene = scene(colourful());
         assert!(scene.sim.put(&scene.full, "empty", b"", Some("[1,\"ü\"]"), None));
@@ -48,7 +51,11 @@ async fn what_is_exported_and_imported_is_the_same() {
         let run = scene.stream(&[&["export", "--file", &file], more].concat()).await;
         assert_eq!(run.tally.counts.done, 2_302);
         assert_eq!(import(&scene, &file, &[]).await.counts.done, 2_302);
-        assert_eq!(scene.sim.digest(&scene.empty), scene.sim.digest(&scene.full), "{name} {more:?}");
+        assert_eq!(
+            scene.sim.digest(&scene.empty),
+            scene.sim.digest(&scene.full),
+            "{name} {more:?}"
+        );
         let verify = ["kv", "verify", &file, "--namespace-id", &scene.empty];
         let (said, _) = scene.stage.ask(&verify).await.unwrap();
         assert!(!said.differs, "{said:?}");
@@ -175,4 +182,88 @@ async fn a_file_that_changes_after_the_plan_is_not_half_imported() {
     let Some(Ending::Fatal(failure)) = run.tally.ending else { panic!("{:?}", run.tally.ending) };
     assert!(failure.message.contains("changed since the plan"), "{}", failure.message);
     assert!(scene.wire.all().is_empty());
+}
+
+/// The first interrupt lets what is on the wire come back, the second drops it.
+fn interrupts(at: u64, times: usize) -> Applying<'static> {
+    let interrupt = |_| (at, Act::Order(Command::Stop));
+    Applying { at: (0..times).map(interrupt).collect(), ..Applying::default() }
+}
+
+/// The journal of a run as a kill leaves it: cut off anywhere.
+fn cut(journal: &Memory, part: usize) -> Memory {
+    let whole = journal.content();
+    let mut cut = Memory::default();
+    cut.append(&whole[..whole.len() * part / 100]).unwrap();
+    cut
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_export_that_is_stopped_and_resumed_is_the_same_byte_for_byte() {
+    for name in ["all.jsonl", "all.csv"] {
+        for (stop_at, times, part) in
+            [(0, 1, 100), (1, 2, 100), (900, 1, 100), (900, 2, 60), (2_000, 2, 0), (2_300, 2, 99)]
+        {
+            let scene = scene(Options { keys: 5_300, ..colourful() });
+            let clean = scene.stage.path(&format!("clean-{name}"));
+            scene.stream(&["export", "--file", &clean]).await;
+            let file = scene.stage.path(name);
+            let words = scene.line(&["export", "--file", &file]);
+            let (plan, run) = scene.stage.stream_part(&words, interrupts(stop_at, times)).await;
+            assert!(!run.report.is_complete());
+            assert!(!Path::new(&file).exists(), "it has its name once it is whole");
+            let run = scene.stage.resume_stream(&plan, &cut(&run.journal, part)).await;
+            assert_complete(&run);
+            let [clean, resumed] = [clean, file].map(|path| std::fs::read(path).unwrap());
+            assert!(clean == resumed, "{name} stopped at {stop_at}, {times} times, {part} % kept");
+        }
+    }
+}
+
+/// A cursor lives as long as the remote likes. Where one is refused when a run is resumed, the
+/// list begins anew and what the plan has already is left out.
+#[tokio::test(start_paused = true)]
+async fn an_export_whose_cursor_is_forgotten_is_resumed_all_the_same() {
+    let forgotten = Arc::new(AtomicBool::new(false));
+    let forgets = Arc::clone(&forgotten);
+    let scene = guarded(Options { keys: 30_300, binary_every: 0, ..colourful() }, move |request| {
+        let asks = request.uri().query().is_some_and(|query| query.contains("cursor="));
+        let body = r#"{"success":false,"errors":[{"code":10001,"message":"cursor: unknown"}],
+            "messages":[],"result":null}"#;
+        (asks && forgets.swap(false, Ordering::Relaxed)).then(|| json(400, body))
+    });
+    let clean = scene.stage.path("clean.jsonl");
+    scene.stream(&["export", "--file", &clean]).await;
+    let file = scene.stage.path("all.jsonl");
+    let words = scene.line(&["export", "--file", &file]);
+    let (plan, run) = scene.stage.stream_part(&words, interrupts(100, 2)).await;
+    assert!(!plan.exists(), "the listing was interrupted, too");
+    forgotten.store(true, Ordering::Relaxed);
+    let run = scene.stage.resume_stream(&plan, &run.journal).await;
+    assert_complete(&run);
+    assert!(!forgotten.load(Ordering::Relaxed), "a cursor was refused");
+    let [clean, resumed] = [clean, file].map(|path| std::fs::read(path).unwrap());
+    assert!(clean == resumed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_import_and_a_copy_that_are_stopped_and_resumed_are_the_same() {
+    for (stop_at, times, part) in [(0, 1, 100), (500, 1, 100), (500, 2, 70), (1_500, 2, 0)] {
+        let scene = scene(Options { namespaces: 3, ..colourful() });
+        let file = scene.stage.path("all.jsonl");
+        scene.stream(&["export", "--file", &file]).await;
+        let words = ["kv", "import", &file, "--namespace-id", &scene.empty, "--batch-size", "100"];
+        let plan = scene.stage.plan(&words).await.unwrap();
+        let run = scene.stage.session(&plan, interrupts(stop_at, times)).await;
+        assert!(!run.report.is_complete());
+        assert_complete(&scene.stage.resume(&plan, &cut(&run.journal, part)).await);
+        assert_eq!(scene.sim.digest(&scene.empty), scene.sim.digest(&scene.full));
+
+        let third = scene.sim.namespace_ids()[2].clone();
+        let words = scene.line(&["copy", "--to", &third, "--batch-size", "100"]);
+        let (plan, run) = scene.stage.stream_part(&words, interrupts(stop_at, times)).await;
+        assert!(!run.report.is_complete());
+        assert_complete(&scene.stage.resume_stream(&plan, &cut(&run.journal, part)).await);
+        assert_eq!(scene.sim.digest(&third), scene.sim.digest(&scene.full));
+    }
 }
