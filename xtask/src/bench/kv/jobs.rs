@@ -181,7 +181,7 @@ fn shards(name: &'static str, keys: u64, rounds: u32) -> Job {
     job.shards = true;
     job.hoping(|job| {
         let most = job.requests() * 103 / 100;
-        vec![Goal::PeerTime(0.06), Goal::RequestsAtMost(most), Goal::Memory(16.0)]
+        vec![Goal::PeerTime(0.06), Goal::RequestsAtMost(most)]
     })
 }
 

@@ -40,23 +40,30 @@ pub async fn fetch(
         attempts: 0,
         request_id: None,
     };
-    // One key alone may be larger than any bulk answer.
-    let mut found = if one_by_one || keys.len() == 1 {
-        Default::default()
-    } else {
-        bulk(access, context, namespace, keys, &mut fetched).await?
+    let mut found = match one_by_one {
+        true => Found::default(),
+        false => match bulk(access, context, namespace, keys, &mut fetched).await {
+            // One value alone may be larger than any bulk answer.
+            Err(failure) if failure.kind == Kind::TooLarge && keys.len() == 1 => Found::default(),
+            found => found?,
+        },
     };
     for key in keys {
         let text = found.remove(&*key.name).flatten();
-        let record = match text.filter(|text| !text.may_be_binary()) {
-            Some(text) => Some(Record {
+        let record = match text {
+            Some(text) if !text.may_be_binary() => Some(Record {
                 key: key.name.to_string(),
                 value: text.value.into_bytes(),
                 expiration: text.expiration.or(key.expiration),
                 expiration_ttl: None,
                 metadata: text.metadata.or_else(|| key.metadata.map(ToOwned::to_owned)),
             }),
-            None => single(access, context, namespace, key, &mut fetched).await?,
+            text => {
+                // A single read tells no metadata.
+                let known = text.and_then(|text| text.metadata);
+                let record = single(access, context, namespace, key, &mut fetched).await?;
+                record.map(|record| Record { metadata: known.or(record.metadata), ..record })
+            }
         };
         fetched.records.push(record);
     }
