@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 /// Room in the header for what is known only at the end: counts, reasons and the digest.
 const HEADER_ROOM_BYTES: usize = 1024;
 
+/// A plan goes to the disk in pieces of so many bytes: 32 MiB.
+const WRITE_BACK_BYTES: u64 = 32 * 1024 * 1024;
+
 /// The part of that room which reasons may fill. Further ones are counted under
 /// [`OTHER_REASONS`], so that no listing fails at its end because its header is full.
 const REASONS_ROOM_BYTES: usize = 512;
@@ -67,6 +70,8 @@ pub struct PlanWriter {
     pub(super) keys: Keys,
     phase: usize,
     pub(super) line: Vec<u8>,
+    /// Bytes of the body that are on their way to the disk.
+    written_back: u64,
     pub(super) growth: Option<Growth>,
     pub(super) resumed: Option<Value>,
 }
@@ -124,6 +129,7 @@ impl PlanWriter {
             keys: Keys::default(),
             phase: 0,
             line: Vec::with_capacity(1024),
+            written_back: 0,
             growth: None,
             resumed: None,
             partial: partial.clone(),
@@ -203,6 +209,7 @@ impl PlanWriter {
             keys: Keys::default(),
             phase: 0,
             line: Vec::with_capacity(1024),
+            written_back: 0,
             growth: None,
             resumed: None,
         }
@@ -318,9 +325,22 @@ impl PlanWriter {
         self.line.push(b'\n');
         self.body.update(&self.line);
         self.body_bytes += self.line.len() as u64;
-        let written = self.file.write_all(&self.line);
+        let written = self.file.write_all(&self.line).and_then(|()| self.write_back());
         self.line.clear();
         written.map_err(|source| PlanError::Io { path: self.partial.clone(), source })
+    }
+
+    /// Hands what was written to the disk while the listing goes on: the sync at the end of a plan
+    /// of hundreds of megabytes would otherwise hold up whoever waits for its question.
+    fn write_back(&mut self) -> io::Result<()> {
+        if self.body_bytes < self.written_back + WRITE_BACK_BYTES {
+            return Ok(());
+        }
+        self.written_back = self.body_bytes;
+        let file = self.file.get_ref().try_clone()?;
+        // What goes wrong here goes wrong again, and is told, at the end.
+        std::thread::spawn(move || file.sync_data());
+        Ok(())
     }
 
     fn present_phase(&mut self) -> &mut Phase {

@@ -443,8 +443,8 @@ fn a_whole_plan_has_its_own_count_whatever_the_journal_heard_of_its_growth() {
         let header = serde_json::json!({
             "windlass_plan": 2, "id": "run", "system": "store", "operation": "copy",
             "account": "", "base_url": "", "created_unix_ms": 0, "options": null,
-            "phases": [{ "name": "objects", "steps": 1500, "seen": 1500 }], "left": {}, "steps": 1500,
-            "digest": digest,
+            "phases": [{ "name": "objects", "steps": 1500, "seen": 1500 }],
+            "left": {}, "steps": 1500, "digest": digest,
         });
         serde_json::from_value(header).expect("it is a header")
     };
