@@ -423,10 +423,6 @@ pub struct ZoneArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
     #[arg(help_heading = "Limits")]
     pub batch_size: Option<u32>,
-
-    /// Zones at once, at most [env: CLOUDFLARE_MULTI_ZONE_CONCURRENCY]
-    #[arg(long, value_name = "N", hide = true)]
-    pub zone_concurrency: Option<u32>,
 }
 
 /// `cache purge files` and its kin: the items have one name in each command.
