@@ -140,7 +140,10 @@ impl Found {
 }
 
 /// What the zones are booked as; the smallest where nobody says.
-fn purge_plan(setup: &Setup) -> Result<Plan, OpenError> {
+///
+/// # Errors
+/// When there is no such plan.
+pub fn purge_plan(setup: &Setup) -> Result<Plan, OpenError> {
     let text = setup.setting("purge-plan").unwrap_or("free");
     text.parse().map_err(|what: String| OpenError::usage(what, "see --purge-plan"))
 }

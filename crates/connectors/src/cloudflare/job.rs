@@ -178,6 +178,23 @@ impl KeyList {
         Ok(Some(Place { shard, cursor: page.cursor.clone(), after }))
     }
 
+    /// The keys of the next page that a selection means; `None` at the end.
+    ///
+    /// # Errors
+    /// When the list can't be read.
+    pub async fn next_matching(
+        &mut self,
+        selection: &Selection,
+    ) -> Result<Option<Vec<Box<RawValue>>>, Failure> {
+        let mut matching = Vec::new();
+        let page = self.next(|keys| {
+            let chosen = keys.iter().filter(|key| selection.matches(key) == Ok(true));
+            matching.extend(chosen.map(object_of));
+            Ok::<u64, Failure>(matching.len() as u64)
+        });
+        Ok(page.await?.map(|_| matching))
+    }
+
     async fn tell(&self, page: &RawPage) {
         let event = Event::Page {
             phase: "keys".to_owned(),
@@ -201,9 +218,16 @@ pub fn object_of(key: &Key<'_>) -> Box<RawValue> {
 /// # Errors
 /// When the plan holds something else.
 pub fn key_of(step: &Step) -> Result<Key<'_>, Failure> {
-    serde_json::from_str(step.object.get()).map_err(|error| {
-        Failure::new(Kind::Bug, format!("step {} has no key: {error}", step.number))
-    })
+    read_key(&step.object)
+}
+
+/// The key that [`object_of`] wrote.
+///
+/// # Errors
+/// When it is something else.
+pub fn read_key(object: &RawValue) -> Result<Key<'_>, Failure> {
+    serde_json::from_str(object.get())
+        .map_err(|error| Failure::new(Kind::Bug, format!("a key that is none: {error}")))
 }
 
 /// The options of a plan's header.

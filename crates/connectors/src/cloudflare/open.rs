@@ -1,6 +1,6 @@
 //! From a command line, or from a plan, to what is to be done.
 
-use super::access::Access;
+use super::access::{Access, purge_plan};
 use super::api::{DELETE_ITEMS_MAX, Expiry, GET_KEYS_MAX, PUT_ITEMS_MAX, Put};
 use super::args::{
     AccountArgs, CopyArgs, CreateArgs, DeleteArgs, ExportArgs, GetArgs, ImportArgs, ListArgs,
@@ -387,7 +387,7 @@ impl Opener<'_> {
         let value = args.delete.select.tag_value.clone().or(args.delete.select.search.clone());
         options.purge = Some(TagPurge {
             zone: PurgeTarget { id, name: zone, environment: None },
-            plan: super::purges::plan(self.setup)?,
+            plan: purge_plan(self.setup)?,
             named: args.cache_tag,
             extract: args.extract_tags,
             instead: instead(value, args.derived_tags),

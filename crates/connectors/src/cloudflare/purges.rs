@@ -1,21 +1,12 @@
 //! From the words of `cache purge` to zones and their items.
 
-use super::access::Access;
+use super::access::{Access, purge_plan};
 use super::args::{ItemArgs, ZoneArgs};
 use super::commands::item_args;
 use super::job::purge::{Options, Purge, PurgeTarget};
 use super::open::{Opener, json, opening};
-use super::targets::{self, Plan, Target, TargetKind};
+use super::targets::{self, Target, TargetKind};
 use crate::connector::{OpenError, Opened, Opening, QueryError, Setup};
-
-/// What the zones are booked as: the smallest where nobody says.
-///
-/// # Errors
-/// When there is no such plan.
-pub fn plan(setup: &Setup) -> Result<Plan, OpenError> {
-    let text = setup.setting("purge-plan").unwrap_or("free");
-    text.parse().map_err(|what: String| OpenError::usage(what, "see --purge-plan"))
-}
 
 /// The opening of a purge.
 pub fn of_purge(setup: &Setup, job: Purge) -> Opening {
@@ -53,7 +44,7 @@ impl Opener<'_> {
                 let items = vec![listed; targets.len()];
                 (targets, items)
             };
-        let plan = plan(self.setup)?;
+        let plan = purge_plan(self.setup)?;
         let most = kind.map_or(1, |kind| kind.items_per_call(plan));
         let options = Options {
             account: access.api.account().map(str::to_owned),

@@ -118,22 +118,7 @@ impl PlanWriter {
         let io = |source| PlanError::Io { path: partial.clone(), source };
         let file = File::create(&partial).map_err(io)?;
         let header_bytes = header_json(&header).len() + HEADER_ROOM_BYTES;
-        let mut writer = Self {
-            path: path.to_owned(),
-            file: BufWriter::with_capacity(256 * 1024, file),
-            header,
-            header_bytes,
-            reasons_bytes: 0,
-            body_bytes: 0,
-            body: Sha256::new(),
-            keys: Keys::default(),
-            phase: 0,
-            line: Vec::with_capacity(1024),
-            written_back: 0,
-            growth: None,
-            resumed: None,
-            partial: partial.clone(),
-        };
+        let mut writer = Self::at(path, file, header, header_bytes);
         writer.write_header().map_err(io)?;
         Ok(writer)
     }

@@ -4,7 +4,7 @@ use super::{Form, Writer};
 use crate::cloudflare::access::{Access, operation};
 use crate::cloudflare::api::GET_KEYS_MAX;
 use crate::cloudflare::job::fetch::{Fetched, fetch};
-use crate::cloudflare::job::{Source, object_of};
+use crate::cloudflare::job::{Source, object_of, read_key};
 use crate::cloudflare::listing::Key;
 use crate::cloudflare::records::{Record, Source as NameFile, Want, write_json_line};
 use crate::cloudflare::selection::Selection;
@@ -174,21 +174,12 @@ impl GetMany {
         let folder = std::env::temp_dir();
         let list = self.source.list(&self.access, context, None, &folder);
         let mut list = list.map_err(query_error)?;
-        loop {
-            let mut matching = Vec::new();
-            let page = list.next(|keys| {
-                let chosen = keys.iter().filter(|key| self.selection.matches(key) == Ok(true));
-                matching.extend(chosen.map(object_of));
-                Ok::<u64, Failure>(matching.len() as u64)
-            });
-            let page = page.await?;
-            for key in matching {
+        while let Some(keys) = list.next_matching(&self.selection).await? {
+            for key in keys {
                 self.take_object(context, reads, writer, key).await?;
             }
-            if page.is_none() {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 
     async fn take(
@@ -265,7 +256,7 @@ async fn fetch_all(
     namespace: &str,
     group: &[Box<RawValue>],
 ) -> Result<Fetched, Failure> {
-    let keys = group.iter().map(|key| read(key)).collect::<Result<Vec<Key<'_>>, _>>()?;
+    let keys = group.iter().map(|key| read_key(key)).collect::<Result<Vec<Key<'_>>, _>>()?;
     let mut todo = vec![(0, keys.len())];
     let mut all: Option<Fetched> = None;
     while let Some((start, end)) = todo.pop() {
@@ -282,11 +273,6 @@ async fn fetch_all(
         }
     }
     all.ok_or_else(|| Failure::new(Kind::Bug, "an empty group of keys"))
-}
-
-fn read(object: &RawValue) -> Result<Key<'_>, Failure> {
-    serde_json::from_str(object.get())
-        .map_err(|error| Failure::new(Kind::Bug, format!("a key that is none: {error}")))
 }
 
 fn plain(name: &str) -> Key<'_> {

@@ -5,7 +5,7 @@ use super::get::query_error;
 use crate::cloudflare::access::Access;
 use crate::cloudflare::api::GET_KEYS_MAX;
 use crate::cloudflare::job::fetch::fetch;
-use crate::cloudflare::job::{Source, object_of};
+use crate::cloudflare::job::{Source, read_key};
 use crate::cloudflare::listing::Key;
 use crate::cloudflare::records::{Record, RecordError, Records, Source as RecordFile, Want};
 use crate::cloudflare::selection::Selection;
@@ -19,7 +19,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use windlass_engine::job::{BoxFuture, Context};
 use windlass_engine::remote::Remote;
-use windlass_engine::{Failure, Kind};
 
 /// A comparison.
 pub struct Verify {
@@ -65,22 +64,12 @@ impl Verify {
         let folder = std::env::temp_dir();
         let list = self.source.list(&self.access, context, None, &folder);
         let mut list = list.map_err(query_error)?;
-        loop {
-            let mut listed = Vec::new();
-            let page = list.next(|keys| {
-                let chosen = keys.iter().filter(|key| self.selection.matches(key) == Ok(true));
-                listed.extend(chosen.map(object_of));
-                Ok::<u64, Failure>(listed.len() as u64)
-            });
-            let page = page.await?;
-            for key in listed {
+        while let Some(keys) = list.next_matching(&self.selection).await? {
+            for key in keys {
                 side.meet(key)?;
                 if side.pairs.len() >= GET_KEYS_MAX {
                     self.compare(context, &mut side).await?;
                 }
-            }
-            if page.is_none() {
-                break;
             }
         }
         self.compare(context, &mut side).await?;
@@ -93,7 +82,8 @@ impl Verify {
         side: &mut Comparison<'_>,
     ) -> Result<(), QueryError> {
         let pairs = std::mem::take(&mut side.pairs);
-        let keys = pairs.iter().map(|pair| read(&pair.listed)).collect::<Result<Vec<_>, _>>()?;
+        let keys =
+            pairs.iter().map(|pair| read_key(&pair.listed)).collect::<Result<Vec<_>, _>>()?;
         let found = if self.with_values && !keys.is_empty() {
             let namespace = &self.source.namespace;
             fetch(&self.access, context, namespace, &keys, false).await?.records
@@ -149,7 +139,7 @@ impl Comparison<'_> {
 
     /// Takes in the next key of the list.
     fn meet(&mut self, listed: Box<RawValue>) -> Result<(), QueryError> {
-        let name = read(&listed)?.name.into_owned();
+        let name = read_key(&listed)?.name.into_owned();
         loop {
             let Some(record) = &self.held else { return self.tell(&name, Some("is only there")) };
             match record.key.as_str().cmp(&name) {
@@ -188,11 +178,6 @@ impl Comparison<'_> {
         let note = format!("{} keys are the same, {} are not", self.same, self.differences);
         Ok(Answered { notes: vec![note], differs: self.differences > 0 })
     }
-}
-
-fn read(object: &RawValue) -> Result<Key<'_>, Failure> {
-    serde_json::from_str(object.get())
-        .map_err(|error| Failure::new(Kind::Bug, format!("a key that is none: {error}")))
 }
 
 fn unusable(error: RecordError) -> QueryError {
