@@ -67,6 +67,8 @@ pub enum Waiting {
     Breaker,
     /// Somebody paused the run.
     Paused,
+    /// Something that is watched, here or at the remote, says that new work has to wait.
+    Held(String),
 }
 
 /// What happened.
@@ -197,6 +199,44 @@ pub enum Event {
     Paused,
     /// Somebody let it go on.
     Resumed,
+    /// New work waits, or goes on one request at a time, for a reason that is watched.
+    Held {
+        /// What is watched, such as `cpu` or `replication-lag`.
+        by: String,
+        /// What it says.
+        reason: String,
+    },
+    /// What was watched does not hold new work up any more.
+    Released {
+        /// What is watched.
+        by: String,
+    },
+    /// Somebody should look at this: a figure has left its bounds, or is back within them.
+    Alert {
+        /// Which: `memory`, `cpu`, `slow`, `errors` or `breaker`.
+        name: String,
+        /// Whether it left them.
+        raised: bool,
+        /// The figure in words.
+        message: String,
+    },
+    /// What this process takes of the machine.
+    Load {
+        /// Processor time of the machine in use, as a share from 0 to 1, without what this program
+        /// spends on purpose.
+        cpu: f32,
+        /// All processor time of the machine in use, as a share from 0 to 1.
+        cpu_all: f32,
+        /// Memory of this process in bytes.
+        memory_bytes: u64,
+        /// The memory that it may take in bytes.
+        memory_limit_bytes: u64,
+    },
+    /// Other processes that share the plan have carried these steps out.
+    Elsewhere {
+        /// Their numbers.
+        steps: Steps,
+    },
     /// Somebody set the rate; `None` takes the ceiling away.
     RateSet {
         /// Requests a second, at most.
@@ -232,6 +272,6 @@ impl Event {
     /// Whether the journal keeps it.
     #[must_use]
     pub fn is_durable(&self) -> bool {
-        !matches!(self, Self::Page { .. })
+        !matches!(self, Self::Page { .. } | Self::Load { .. })
     }
 }

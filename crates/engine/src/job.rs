@@ -110,6 +110,8 @@ pub struct Applied {
 pub struct BatchSpec {
     /// At least so many, however slow the remote is.
     pub min: usize,
+    /// How many the first batch has where there is a target; otherwise it has `max`.
+    pub start: usize,
     /// At most so many.
     pub max: usize,
     /// At most so many bytes, as [`Job::weight`] counts them; one step always fits.
@@ -129,7 +131,7 @@ impl BatchSpec {
     /// As many as allowed, at most `max`.
     #[must_use]
     pub const fn up_to(max: usize) -> Self {
-        Self { min: 1, max, bytes_max: BATCH_BYTES_MAX, target: None }
+        Self { min: 1, start: max, max, bytes_max: BATCH_BYTES_MAX, target: None }
     }
 }
 
@@ -144,20 +146,24 @@ pub struct PhaseInfo {
     pub batch: BatchSpec,
     /// How many of its steps one request carries.
     pub steps_a_request: u64,
+    /// What a step takes where everything runs as wide as it may, as measured before the run;
+    /// `None` where the quota alone says how long it takes.
+    pub expected: Option<Duration>,
 }
 
 impl PhaseInfo {
     /// A phase with one request a step.
     #[must_use]
     pub const fn single(name: &'static str, operation: usize) -> Self {
-        Self { name: Cow::Borrowed(name), operation, batch: BatchSpec::SINGLE, steps_a_request: 1 }
+        let (name, batch) = (Cow::Borrowed(name), BatchSpec::SINGLE);
+        Self { name, operation, batch, steps_a_request: 1, expected: None }
     }
 
     /// A phase whose batches are one request each.
     #[must_use]
     pub fn bulk(name: impl Into<Cow<'static, str>>, operation: usize, batch: BatchSpec) -> Self {
         let steps_a_request = batch.max as u64;
-        Self { name: name.into(), operation, batch, steps_a_request }
+        Self { name: name.into(), operation, batch, steps_a_request, expected: None }
     }
 
     /// How many requests so many of its steps take at best.
@@ -185,6 +191,9 @@ pub struct JobInfo {
     /// Whether steps may be applied while the listing goes on, which is for work that destroys
     /// nothing: nobody sees the plan before. Such a job has one phase.
     pub streaming: bool,
+    /// Whether several processes share the plan, so that each step has to be claimed before it is
+    /// carried out. See [`Job::claim`].
+    pub shared: bool,
 }
 
 /// What a job is given to work with.
@@ -213,6 +222,25 @@ pub struct Covered {
     pub below: u64,
     /// The steps below that one that have nothing in it.
     pub missing: Steps,
+}
+
+/// What [`Job::claim`] has to say about a plan that several processes share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The steps from `first` to before `end` are this process's to carry out, except those that
+    /// another process has carried out before.
+    Part {
+        /// The first of them.
+        first: u64,
+        /// The one behind the last.
+        end: u64,
+        /// Those of them that are done.
+        done: Steps,
+    },
+    /// Other processes have carried these out.
+    Elsewhere(Steps),
+    /// Every step of the plan is carried out: here, or elsewhere and told as such before.
+    Over,
 }
 
 /// A step that is to be left alone although the plan has it, with the reason.
@@ -274,6 +302,34 @@ pub trait Job: Send + Sync {
         _plan: &'a Plan,
     ) -> BoxFuture<'a, Result<Option<Covered>, DiscoverError>> {
         Box::pin(async { Ok(None) })
+    }
+
+    /// Takes the next part of a shared plan for this process. It waits while all that is left is in
+    /// the hands of others, and while an earlier phase is not finished. Only called where
+    /// [`JobInfo::shared`] says so, and never twice at once.
+    ///
+    /// # Errors
+    /// When it can't be found out; the run ends and can be resumed.
+    fn claim<'a>(&'a self, _context: &'a Context) -> BoxFuture<'a, Result<Claim, Failure>> {
+        Box::pin(async { Ok(Claim::Over) })
+    }
+
+    /// What goes on beside the work for as long as the run lasts, such as keeping a claim alive.
+    /// It is dropped at the run's end. The default does nothing.
+    fn accompany<'a>(&'a self, _context: &'a Context) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    /// The processor time that the job has spent on purpose so far, such as on hashing. It is not
+    /// counted as load that new work has to wait for.
+    fn busy(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// What the listing found that a person should know before the plan is carried out: names with
+    /// what there is to say, in the order in which they are shown.
+    fn remarks(&self) -> Vec<(String, String)> {
+        Vec::new()
     }
 
     /// Looks once more, after the last step has its outcome, at what was done. The run is complete

@@ -7,6 +7,7 @@
 //!
 //! The engine knows no HTTP, no command line, no terminal and no vendor.
 
+pub mod alerts;
 pub mod bits;
 pub mod clock;
 pub mod event;
@@ -25,6 +26,6 @@ pub mod tally;
 
 pub use event::{Event, Settled, Stamped};
 pub use failure::{Failure, Kind};
-pub use job::{Applied, BoxFuture, Context, Job, JobInfo, Outcome, Step};
+pub use job::{Applied, BoxFuture, Claim, Context, Job, JobInfo, Outcome, Step};
 pub use moment::Moment;
 pub use steps::Steps;

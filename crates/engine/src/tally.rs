@@ -32,13 +32,20 @@ pub struct Counts {
     pub skipped: u64,
     /// Could not be carried out.
     pub failed: u64,
+    /// Carried out by other processes that share the plan.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub elsewhere: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Counts {
     /// How many steps have a final outcome.
     #[must_use]
     pub fn settled(&self) -> u64 {
-        self.done + self.already_gone + self.skipped + self.failed
+        self.done + self.already_gone + self.skipped + self.failed + self.elsewhere
     }
 
     fn of(&mut self, outcome: &Outcome) -> Option<&mut u64> {
@@ -75,6 +82,19 @@ pub struct Verified {
     pub message: String,
 }
 
+/// What this process takes of the machine. See [`Event::Load`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Load {
+    /// Processor time in use that is not ours on purpose, from 0 to 1.
+    pub cpu: f32,
+    /// All processor time in use, from 0 to 1.
+    pub cpu_all: f32,
+    /// Memory of this process in bytes.
+    pub memory_bytes: u64,
+    /// The memory that it may take in bytes.
+    pub memory_limit_bytes: u64,
+}
+
 /// The totals of a run so far, over all its sessions.
 #[derive(Clone, Debug)]
 pub struct Tally {
@@ -106,6 +126,8 @@ pub struct Tally {
     pub throttled_for: Duration,
     /// How often the breaker opened.
     pub breaker_opened: u64,
+    /// Whether it is open now.
+    pub breaker_is_open: bool,
     /// Failed steps by class.
     pub failures: BTreeMap<Kind, u64>,
     /// The first failed steps by name; [`FAILURES_KEPT`] at most.
@@ -118,6 +140,16 @@ pub struct Tally {
     pub series: Series,
     /// Whether somebody paused it.
     pub paused: bool,
+    /// What holds new work up: what is watched, with what it says.
+    pub held: BTreeMap<String, String>,
+    /// The alerts that are raised, by name, with their figures in words.
+    pub alerts: BTreeMap<String, String>,
+    /// How often alerts were raised, by name.
+    pub alerts_raised: BTreeMap<String, u64>,
+    /// What this process takes of the machine, as measured last.
+    pub load: Option<Load>,
+    /// How many steps the latest batch had.
+    pub batch: u64,
     /// What the job found when it looked once more at what it had done.
     pub verified: Option<Verified>,
     /// How the last session ended; `None` while one runs, or after a crash.
@@ -174,6 +206,7 @@ impl Tally {
             throttled: 0,
             throttled_for: Duration::ZERO,
             breaker_opened: 0,
+            breaker_is_open: false,
             failures: BTreeMap::new(),
             first_failures: Vec::new(),
             skipped: BTreeMap::new(),
@@ -181,6 +214,11 @@ impl Tally {
                 .expect("the bounds are in order"),
             series: Series::default(),
             paused: false,
+            held: BTreeMap::new(),
+            alerts: BTreeMap::new(),
+            alerts_raised: BTreeMap::new(),
+            load: None,
+            batch: 0,
             verified: None,
             ending: None,
             failed_kinds: BTreeMap::new(),
@@ -208,6 +246,22 @@ impl Tally {
                 self.done(steps, *latency_us, *attempts);
             }
             Event::Planned { steps, .. } => self.grow(*steps),
+            Event::Elsewhere { steps } => self.elsewhere(steps),
+            Event::Held { by, reason } => {
+                self.held.insert(by.clone(), reason.clone());
+            }
+            Event::Released { by } => {
+                self.held.remove(by);
+            }
+            Event::Alert { name, raised, message } => self.alert(name, *raised, message),
+            Event::Load { cpu, cpu_all, memory_bytes, memory_limit_bytes } => {
+                self.load = Some(Load {
+                    cpu: *cpu,
+                    cpu_all: *cpu_all,
+                    memory_bytes: *memory_bytes,
+                    memory_limit_bytes: *memory_limit_bytes,
+                });
+            }
             Event::Reopened { steps } => steps.iter().for_each(|step| self.reopen(step)),
             Event::Throttled { wait_ms, .. } => {
                 self.throttled += 1;
@@ -218,7 +272,11 @@ impl Tally {
                 self.series.throttled(self.run_moment());
             }
             Event::Retrying { .. } => self.retries += 1,
-            Event::BreakerOpened { .. } => self.breaker_opened += 1,
+            Event::BreakerOpened { .. } => {
+                self.breaker_opened += 1;
+                self.breaker_is_open = true;
+            }
+            Event::BreakerClosed => self.breaker_is_open = false,
             Event::Paused => self.paused = true,
             Event::Resumed => self.paused = false,
             Event::Verified { seen, left, message } => {
@@ -247,6 +305,12 @@ impl Tally {
     #[must_use]
     pub fn elapsed_at(&self, now: Moment) -> Duration {
         self.before + self.at.max(now).saturating_since(self.began)
+    }
+
+    /// How long the present session has been at work.
+    #[must_use]
+    pub fn session_age(&self, now: Moment) -> Duration {
+        self.at.max(now).saturating_since(self.began)
     }
 
     /// Steps with an outcome in this session, a second, over the last five seconds.
@@ -292,6 +356,10 @@ impl Tally {
         self.verified = None;
         self.ending = None;
         self.paused = false;
+        self.breaker_is_open = false;
+        self.held.clear();
+        self.alerts.clear();
+        self.load = None;
         if self.started_unix_ms == 0 {
             self.started_unix_ms = unix_ms;
         }
@@ -304,7 +372,27 @@ impl Tally {
         self.answered(steps.len() as u64, latency_us, attempts);
     }
 
+    /// Steps of one phase or of several, in ascending order.
+    fn elsewhere(&mut self, steps: &Steps) {
+        self.counts.elsewhere += steps.count();
+        for step in steps.iter() {
+            if let Some(phase) = self.phase_mut(step) {
+                phase.counts.elsewhere += 1;
+            }
+        }
+    }
+
+    fn alert(&mut self, name: &str, raised: bool, message: &str) {
+        if raised {
+            self.alerts.insert(name.to_owned(), message.to_owned());
+            *self.alerts_raised.entry(name.to_owned()).or_default() += 1;
+        } else {
+            self.alerts.remove(name);
+        }
+    }
+
     fn answered(&mut self, count: u64, latency_us: u64, attempts: u32) {
+        self.batch = count;
         self.attempts += u64::from(attempts);
         // A step that failed has attempts and no answer worth measuring.
         let sent = latency_us > 0;

@@ -198,7 +198,7 @@ fn line(progress: &Progress, shown: Shown<'_>, now: Moment, tally: &Tally, meter
 }
 
 fn of_phase(progress: &Progress, phase: &PhaseTally) -> Parts {
-    let Counts { done, already_gone, skipped, failed } = phase.counts;
+    let Counts { done, already_gone, skipped, failed, elsewhere } = phase.counts;
     let settled = phase.counts.settled();
     let mut tail = vec![
         (words::percent(settled, phase.steps), 0),
@@ -214,6 +214,9 @@ fn of_phase(progress: &Progress, phase: &PhaseTally) -> Parts {
     }
     if skipped > 0 {
         tail.push((format!("- {} skipped", words::count(skipped)), 8));
+    }
+    if elsewhere > 0 {
+        tail.push((format!("+ {} by others", words::count(elsewhere)), 8));
     }
     let head = format!("   {}", progress.title(&phase.name));
     Parts { head, bar: Some((settled, phase.steps)), tail, failed }

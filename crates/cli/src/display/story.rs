@@ -71,6 +71,14 @@ pub fn notable(event: &Event) -> Option<Told> {
             Told::new(Tone::Warn, format!("the breaker opened, nothing is sent: {message}"))
         }
         Event::BreakerClosed => Told::new(Tone::Good, "the remote answers again"),
+        Event::Held { by, reason } => Told::new(Tone::Warn, format!("held by {by}: {reason}")),
+        Event::Released { by } => Told::new(Tone::Note, format!("{by} does not hold it any more")),
+        Event::Alert { name, raised: true, message } => {
+            Told::new(Tone::Warn, format!("alert {name}: {message}"))
+        }
+        Event::Alert { name, raised: false, message } => {
+            Told::new(Tone::Good, format!("alert {name} is over: {message}"))
+        }
         Event::Paused => Told::new(Tone::Warn, "paused"),
         Event::Resumed => Told::new(Tone::Note, "resumed"),
         Event::RateSet { per_second: Some(rate) } => {
@@ -215,6 +223,7 @@ pub fn waiting(meter: &Meter, stopping: bool) -> Option<String> {
         Waiting::Breaker if left.is_some() => Some(format!("breaker open, next probe in{seconds}")),
         Waiting::Breaker => Some("breaker open, a probe is on the wire".to_owned()),
         Waiting::Paused => Some("paused".to_owned()),
+        Waiting::Held(reason) => Some(format!("held: {}", words::plain(reason))),
         Waiting::Concurrency => None,
     }
 }

@@ -338,6 +338,7 @@ impl Job for Delete {
             idempotent: true,
             window: None,
             streaming: false,
+            shared: false,
         }
     }
 

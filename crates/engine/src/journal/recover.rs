@@ -78,7 +78,7 @@ impl Recovered {
                     self.failed.remove(step);
                 }
             }
-            Event::Done { steps, .. } => {
+            Event::Done { steps, .. } | Event::Elsewhere { steps } => {
                 for step in steps.iter() {
                     self.finished.insert(step);
                     self.in_doubt.remove(step);

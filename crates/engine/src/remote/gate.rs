@@ -2,22 +2,24 @@
 //! of request. The head of a queue asks the policies and sleeps until they say yes; everybody
 //! behind it waits for its turn. Nothing here decides anything.
 
+mod state;
+
 use super::meter::Meter;
-use super::{ConcurrencySpec, OperationSpec, Spec};
+use super::{OperationSpec, Spec};
 use crate::clock::Clock;
-use crate::event::Waiting;
 use crate::failure::{Failure, Kind};
 use crate::moment::Moment;
 use crate::policy::backoff::Backoff;
-use crate::policy::breaker::{Breaker, State as BreakerState};
-use crate::policy::budget::Budget;
-use crate::policy::concurrency::{Concurrency, Finish, Kind as FinishKind};
-use crate::policy::quota::{Quota, Told, Window};
-use crate::policy::{Admit, Bounds};
+use crate::policy::concurrency::{Finish, Kind as FinishKind};
+use crate::policy::quota::Quota;
 use crate::runner::stop::Stop;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
+
+pub use state::Hold;
+use state::is_closed;
+pub(super) use state::{State, per_second};
 
 /// Admits attempts to one remote.
 #[derive(Debug)]
@@ -27,203 +29,6 @@ pub struct Gate {
     changed: Notify,
     turnstiles: Vec<tokio::sync::Mutex<()>>,
     operations: Vec<OperationSpec>,
-}
-
-/// A window with its name.
-#[derive(Debug)]
-pub(super) struct Named {
-    pub(super) name: String,
-    pub(super) quota: Quota,
-    pub(super) window: Window,
-}
-
-#[derive(Debug)]
-pub(super) struct State {
-    /// In the order of the spec; `None` where the window is unlimited.
-    pub(super) windows: Vec<Option<Named>>,
-    /// The operator's own ceiling.
-    pub(super) ceiling: Option<Window>,
-    pub(super) rate: Option<f64>,
-    told: Told,
-    /// Answers that told something and whose permits are not back yet.
-    told_answers: u32,
-    pub(super) concurrency: Concurrency,
-    /// How many hold a [`Lead`].
-    leads: u32,
-    /// Attempts of leading operations on the wire.
-    leading: u32,
-    pub(super) breaker: Breaker,
-    budget: Budget,
-    chance: fastrand::Rng,
-    pub(super) paused: bool,
-    pub(super) throttled_until: Moment,
-    /// When the remote began to give no good answers, if it does so now. Time in which nobody
-    /// asked, or which the remote itself asked for, is left out.
-    silent_since: Option<Moment>,
-    /// Calls that have begun and not ended.
-    calls: u32,
-    /// Since when nobody asks: there is no call, or all of them are paused.
-    resting_since: Option<Moment>,
-    pub(super) waiting: Option<(Waiting, Option<Moment>)>,
-    smooth: bool,
-}
-
-/// Why an attempt may not start now, and when to ask again; `None` means after a change.
-type Refusal = (Waiting, Option<Moment>);
-
-impl State {
-    fn new(spec: &Spec) -> Self {
-        let window = |quota: Quota| Window::new(quota).with_spacing(spec.smooth);
-        let named = |spec: &super::WindowSpec| {
-            let quota = spec.quota?;
-            Some(Named { name: spec.name.clone(), quota, window: window(quota) })
-        };
-        let concurrency = match spec.concurrency {
-            ConcurrencySpec::Fixed(limit) => Concurrency::fixed(limit),
-            ConcurrencySpec::Adaptive { min, max } => {
-                Concurrency::adaptive(Bounds { min, max, start: min })
-            }
-        };
-        let mut state = Self {
-            windows: spec.windows.iter().map(named).collect(),
-            ceiling: None,
-            rate: None,
-            told: Told::default(),
-            told_answers: 0,
-            concurrency,
-            leads: 0,
-            leading: 0,
-            breaker: Breaker::default(),
-            budget: Budget::default(),
-            chance: fastrand::Rng::with_seed(spec.seed),
-            paused: false,
-            throttled_until: Moment::ZERO,
-            silent_since: None,
-            calls: 0,
-            resting_since: Some(Moment::ZERO),
-            waiting: None,
-            smooth: spec.smooth,
-        };
-        state.set_rate(spec.rate);
-        state
-    }
-
-    /// Requests on the wire count against the new ceiling: their answers give permits back to it.
-    fn set_rate(&mut self, rate: Option<f64>) {
-        let out = self.concurrency.in_flight();
-        let window = |rate| Window::new(per_second(rate)).with_spacing(self.smooth).with_out(out);
-        self.ceiling = rate.map(window);
-        self.rate = rate;
-    }
-
-    /// Keeps the time in which nobody asks out of the silence.
-    fn rest_or_ask(&mut self, now: Moment) {
-        let asks = self.calls > 0 && !self.paused;
-        if !asks {
-            self.resting_since.get_or_insert(now);
-        } else if let Some(rested) = self.resting_since.take() {
-            let rested = now.saturating_since(rested);
-            self.silent_since = self.silent_since.map(|since| since + rested);
-        }
-    }
-
-    /// Asks every policy; the first that refuses is the reason.
-    fn check(&mut self, now: Moment, operation: &OperationSpec, items: u32) -> Result<(), Refusal> {
-        if self.paused {
-            return Err((Waiting::Paused, None));
-        }
-        if now < self.throttled_until {
-            return Err((Waiting::Throttled, Some(self.throttled_until)));
-        }
-        let kept = if operation.leads { 0 } else { self.kept() };
-        if !self.concurrency.has_room_beside(kept) {
-            return Err((Waiting::Concurrency, None));
-        }
-        admitted(self.told.check(now, 1), || Waiting::Told)?;
-        for (index, cost) in operation.costs(items) {
-            if let Some(Some(named)) = self.windows.get_mut(index) {
-                let answer = named.window.check(now, cost);
-                admitted(answer, || Waiting::Quota(named.name.clone()))?;
-            }
-        }
-        if let Some(ceiling) = &mut self.ceiling {
-            admitted(ceiling.check(now, 1), || Waiting::Quota("rate".into()))?;
-        }
-        admitted(self.breaker.check(now), || Waiting::Breaker)
-    }
-
-    /// Places that are kept for leading operations: one for each that holds a lead and has nothing
-    /// on the wire, and never more than half of all.
-    fn kept(&self) -> u32 {
-        self.leads.min(self.concurrency.limit() / 2).saturating_sub(self.leading)
-    }
-
-    fn take(&mut self, now: Moment, operation: &OperationSpec, items: u32) {
-        self.for_windows(operation, items, |window, cost| window.take(now, cost));
-        self.told.take(now, 1);
-        self.concurrency.started(now);
-        self.leading += u32::from(operation.leads);
-        self.breaker.started(now);
-        self.waiting = None;
-    }
-
-    fn for_windows(
-        &mut self,
-        operation: &OperationSpec,
-        items: u32,
-        mut act: impl FnMut(&mut Window, u32),
-    ) {
-        for (index, cost) in operation.costs(items) {
-            if let Some(Some(named)) = self.windows.get_mut(index) {
-                act(&mut named.window, cost);
-            }
-        }
-        if let Some(ceiling) = &mut self.ceiling {
-            act(ceiling, 1);
-        }
-    }
-
-    /// The one of these windows, or the ceiling, that is used most. Refusals are its news: with it
-    /// slowed fewer requests are sent, and the others, which have room, are left as they are.
-    /// Slowing them all would let a window of a minute, which recovers six times more slowly than
-    /// one of ten seconds, sink to a tenth over refusals that were never about it.
-    fn fullest(&mut self, now: Moment, operation: &OperationSpec) -> Option<&mut Window> {
-        let mine = |index: &usize| operation.costs(1).any(|(mine, _)| mine == *index);
-        let windows = self.windows.iter_mut().enumerate().filter(|(index, _)| mine(index));
-        let windows = windows.filter_map(|(_, named)| Some(&mut named.as_mut()?.window));
-        let windows = windows.chain(self.ceiling.as_mut());
-        windows.max_by(|one, other| one.load(now).total_cmp(&other.load(now)))
-    }
-
-    /// How long until the shortest of these windows has forgotten all our requests.
-    fn rest_of_window(&mut self, operation: &OperationSpec) -> Duration {
-        let spans = operation.costs(1).filter_map(|(index, _)| {
-            self.windows.get(index).and_then(Option::as_ref).map(|named| named.quota.span)
-        });
-        spans.min().unwrap_or(Duration::from_secs(1))
-    }
-}
-
-fn is_closed(breaker: &Breaker) -> bool {
-    matches!(breaker.state(), BreakerState::Closed)
-}
-
-fn admitted(answer: Admit, waiting: impl FnOnce() -> Waiting) -> Result<(), Refusal> {
-    match answer {
-        Admit::Now => Ok(()),
-        Admit::At(moment) => Err((waiting(), Some(moment))),
-        Admit::WhenAnswered => Err((waiting(), None)),
-    }
-}
-
-/// A ceiling of so many requests a second as a window: 30 becomes `30/1s`, 0.5 becomes `1/2s`.
-pub(super) fn per_second(rate: f64) -> Quota {
-    let rate = rate.clamp(0.001, 1e6);
-    if rate >= 1.0 {
-        Quota { limit: rate as u32, span: Duration::from_secs_f64(rate.floor() / rate) }
-    } else {
-        Quota { limit: 1, span: Duration::from_secs_f64(1.0 / rate) }
-    }
 }
 
 /// What to do after a failed attempt.
@@ -365,6 +170,19 @@ impl Gate {
         state.rest_or_ask(now);
         drop(state);
         self.changed.notify_waiters();
+    }
+
+    /// Holds new work up, or lets it go on as far as this watch is concerned. Vital operations go
+    /// on. Says whether that changes anything.
+    pub fn hold(&self, watch: &'static str, hold: Option<Hold>) -> bool {
+        let mut state = self.state();
+        let before = match hold.clone() {
+            Some(hold) => state.holds.insert(watch, hold),
+            None => state.holds.remove(watch),
+        };
+        drop(state);
+        self.changed.notify_waiters();
+        before != hold
     }
 
     /// Sets a ceiling in requests a second, or takes it away.

@@ -8,7 +8,7 @@ mod meter;
 mod tests;
 
 pub use call::{Answer, Attempt, Remote};
-pub use gate::{Gate, Lead};
+pub use gate::{Gate, Hold, Lead};
 pub use meter::{Meter, WindowMeter};
 
 use crate::policy::backoff::Backoff;
@@ -41,6 +41,8 @@ pub struct OperationSpec {
     /// With more items than this, an attempt without an answer in time is taken for too large a
     /// batch and handed back to be halved, where another of the same size would be lost as well.
     pub halves_above: u32,
+    /// Whether it goes on while a run is paused or held, as what keeps a claim alive has to.
+    pub vital: bool,
 }
 
 impl OperationSpec {
@@ -54,6 +56,7 @@ impl OperationSpec {
             idempotent: true,
             leads: false,
             halves_above: u32::MAX,
+            vital: false,
         }
     }
 

@@ -4,6 +4,7 @@
 //!
 //! In each turn the gathered lines of the journal are written before anything new is sent.
 
+mod claiming;
 mod growing;
 mod orders;
 mod settling;
@@ -14,6 +15,7 @@ use super::command::Order;
 use super::discover::{DiscoverError, TICK, watch};
 use super::executor::{Carried, carry_out};
 use super::reporter::Reporter;
+use crate::alerts::Alerts;
 use crate::bits::Bits;
 use crate::clock::unix_millis;
 use crate::event::{EVENTS_VERSION, Ending, Event, Stamped};
@@ -24,6 +26,7 @@ use crate::plan::{Growth, Plan, PlanWriter, Visible};
 use crate::remote::Meter;
 use crate::steps::Steps;
 use crate::tally::Tally;
+use claiming::{Claiming, claimed};
 use growing::{Listing, grown, listed, listing};
 use stages::recall;
 use std::collections::BTreeMap;
@@ -76,6 +79,7 @@ pub async fn run(
     recall(&*job, &session);
     let tally = session.recovered.tally.clone();
     let remotes = job.remotes();
+    let _beside = accompany(&job, &context);
     let before = async {
         let covered = job.prepare(&context, &session.plan).await?;
         Ok((covered, job.recheck(&context, &session.plan).await?))
@@ -94,6 +98,14 @@ pub async fn run(
         Err(error) => dispatcher.end_by(error),
     }
     dispatcher.end().await
+}
+
+/// What goes on beside the work, until this is dropped.
+fn accompany(job: &Arc<dyn Job>, context: &Context) -> JoinSet<()> {
+    let (job, context) = (Arc::clone(job), context.clone());
+    let mut beside = JoinSet::new();
+    beside.spawn(async move { job.accompany(&context).await });
+    beside
 }
 
 struct Dispatcher {
@@ -118,6 +130,11 @@ struct Dispatcher {
     growth: Option<(Growth, Visible)>,
     /// The growing plan's file: what the journal says of its steps must not last longer.
     plan_file: Option<File>,
+    /// The question for the next part of a shared plan, while it is open.
+    claiming: Option<Claiming>,
+    /// Whether nothing of the plan is left to be claimed.
+    is_claimed: bool,
+    alerts: Alerts,
     ending: Option<Ending>,
     /// Whether every step has its outcome, and the job has looked at them once more.
     complete: bool,
@@ -160,6 +177,9 @@ impl Dispatcher {
             reporters,
             tasks: JoinSet::new(),
             begun: BTreeMap::new(),
+            claiming: None,
+            is_claimed: false,
+            alerts: Alerts::default(),
             ending: None,
             complete: false,
             streak: None,
@@ -205,8 +225,8 @@ impl Dispatcher {
     }
 
     async fn work(&mut self, signals: &mut Receiver<Event>, orders: &mut Receiver<Order>) {
-        let mut batcher = match self.plan.lines() {
-            Ok(lines) => Batcher::new(lines, Arc::clone(&self.job)),
+        let mut batcher = match Batcher::new(&self.plan, Arc::clone(&self.job)) {
+            Ok(batcher) => batcher,
             Err(error) => return self.end_with(Failure::new(Kind::Bug, error.to_string())),
         };
         let mut tick = tokio::time::interval(TICK);
@@ -214,15 +234,17 @@ impl Dispatcher {
         let stop = self.context.stop.clone();
         loop {
             self.take_growth();
+            self.claim(&batcher);
             self.fill(&mut batcher);
             self.write_journal();
-            if self.tasks.is_empty() && self.listing.is_none() {
+            if self.tasks.is_empty() && self.listing.is_none() && self.claiming.is_none() {
                 break;
             }
             tokio::select! {
                 Some(joined) = self.tasks.join_next() => self.joined(joined, &mut batcher),
                 listed = listed(&mut self.listing) => self.listed(listed),
                 () = grown(self.growth.as_ref()) => {}
+                claim = claimed(&mut self.claiming) => self.claimed(claim, &mut batcher),
                 Some(event) = signals.recv() => self.publish(event),
                 Some(order) = orders.recv() => self.obey(order),
                 _ = tick.tick() => self.tick().await,
@@ -241,7 +263,8 @@ impl Dispatcher {
     /// Whether the plan is whole and every step of it has its outcome.
     fn is_done(&self) -> bool {
         let listed = self.growth.as_ref().is_none_or(|(_, taken)| taken.complete);
-        listed && self.finished.count() == self.plan.header.steps
+        let claimed = !self.info.shared || self.is_claimed;
+        listed && claimed && self.finished.count() == self.plan.header.steps
     }
 
     fn end_by(&mut self, error: DiscoverError) {
@@ -331,7 +354,7 @@ impl Dispatcher {
                     self.finished.insert(settled.step);
                 }
             }
-            Event::Done { steps, .. } => {
+            Event::Done { steps, .. } | Event::Elsewhere { steps } => {
                 for step in steps.iter() {
                     self.finished.insert(step);
                 }
@@ -348,6 +371,9 @@ impl Dispatcher {
 
     async fn tick(&mut self) {
         let now = self.context.clock.now();
+        for alert in self.alerts.look(now, &self.tally) {
+            self.publish(alert);
+        }
         let meter = self.meter();
         for reporter in &mut self.reporters {
             reporter.tick(now, &self.tally, &meter);

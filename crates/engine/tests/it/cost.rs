@@ -29,6 +29,7 @@ impl Job for Instantly {
             idempotent: true,
             window: None,
             streaming: false,
+            shared: false,
         }
     }
 

@@ -35,6 +35,7 @@ impl Job for Listing {
             idempotent: true,
             window: None,
             streaming: false,
+            shared: false,
         }
     }
 

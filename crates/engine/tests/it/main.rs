@@ -4,5 +4,6 @@ mod cost;
 mod crash;
 mod discover;
 mod runner;
+mod shared;
 mod streaming;
 mod support;

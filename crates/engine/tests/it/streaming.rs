@@ -112,6 +112,7 @@ impl Job for CopyJob {
             idempotent: true,
             window: Some(2),
             streaming: true,
+            shared: false,
         }
     }
 

@@ -164,6 +164,7 @@ impl Job for Copy {
             idempotent: true,
             window: Some(WINDOW),
             streaming: true,
+            shared: false,
         }
     }
 

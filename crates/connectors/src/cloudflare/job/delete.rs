@@ -255,6 +255,7 @@ impl Job for Delete {
             idempotent: true,
             window: Some(WINDOW),
             streaming: false,
+            shared: false,
         }
     }
 

@@ -100,6 +100,7 @@ impl Job for DropNamespace {
             idempotent: true,
             window: None,
             streaming: false,
+            shared: false,
         }
     }
 

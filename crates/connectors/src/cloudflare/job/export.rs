@@ -192,6 +192,7 @@ impl Job for Export {
             idempotent: true,
             window: None,
             streaming: true,
+            shared: false,
         }
     }
 

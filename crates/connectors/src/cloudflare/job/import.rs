@@ -257,6 +257,7 @@ impl Job for Import {
             idempotent: true,
             window: Some(WINDOW),
             streaming: false,
+            shared: false,
         }
     }
 

@@ -170,6 +170,7 @@ impl Job for Purge {
             idempotent: true,
             window: None,
             streaming: false,
+            shared: false,
         }
     }
 

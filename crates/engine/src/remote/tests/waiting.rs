@@ -232,3 +232,29 @@ async fn nothing_left_holds_requests_until_the_reset() {
         assert!(log[9].1.duration_since(told) < secs(31), "{:?}", log[9].1.duration_since(told));
     }
 }
+
+/// A watch that stops lets nothing but vital requests through; one that slows lets one through at a
+/// time; both are told by their reasons.
+#[tokio::test(start_paused = true)]
+async fn what_is_watched_holds_new_work_up() {
+    let mut slowed = spec(&[]);
+    slowed.operations[INSERT].vital = true;
+    let rig = Rig::new(slowed);
+    let wire = Wire::default();
+    let gate = rig.remote.gate();
+    let hold = |stops| Some(Hold { reason: "lag is 12 s".into(), stops });
+    assert!(gate.hold("lag", hold(true)) && !gate.hold("lag", hold(true)));
+    let held = wire.call(&rig, SEND, 0);
+    wire.call(&rig, INSERT, 1).await.unwrap().unwrap();
+    assert_eq!(wire.log().len(), 1, "only what is vital began");
+    assert_eq!(gate.meter().waiting, Some(Waiting::Held("lag is 12 s".into())));
+    assert!(gate.hold("lag", hold(false)));
+    held.await.unwrap().unwrap();
+    let began = Instant::now();
+    all((2..5).map(|name| wire.call(&rig, SEND, name)).collect()).await;
+    assert_eq!(began.elapsed(), ms(60), "one at a time");
+    assert!(gate.hold("lag", None) && !gate.hold("lag", None));
+    let began = Instant::now();
+    all((5..8).map(|name| wire.call(&rig, SEND, name)).collect()).await;
+    assert_eq!(began.elapsed(), ms(20), "all at once");
+}

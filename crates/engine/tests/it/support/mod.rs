@@ -159,6 +159,7 @@ impl Job for Work {
             idempotent: self.change == Change::Delete,
             window: None,
             streaming: false,
+            shared: false,
         }
     }
 
