@@ -46,7 +46,11 @@ pub struct LimitArgs {
     /// How long the remote may be silent before the run ends, resumable
     #[arg(long, value_name = "TIME", help_heading = "Limits")]
     deadline: Option<String>,
+}
 
+/// Where a remote is, for systems whose key does not say so.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PlaceArgs {
     /// Where the API is
     #[arg(long, value_name = "URL", help_heading = "Remote")]
     base_url: Option<String>,
@@ -58,6 +62,10 @@ pub struct ShowArgs {
     /// Full screen with charts; keys: p pause, + and - rate, q stop
     #[arg(long, help_heading = "Display")]
     pub dashboard: bool,
+
+    /// Keep the run's figures in this file as Prometheus reads them, for its textfile collector
+    #[arg(long, value_name = "FILE", help_heading = "Display")]
+    pub metrics_file: Option<PathBuf>,
 
     #[command(flatten)]
     pub watch: WatchArgs,
@@ -117,6 +125,8 @@ pub struct Choices {
     pub kind: OperationKind,
     /// Show the plan and change nothing.
     pub dry_run: bool,
+    /// Show the plan and change nothing, because the command wants to be told `--execute`.
+    pub lacks_execute: bool,
     /// Write the plan to this file and change nothing.
     pub plan_out: Option<PathBuf>,
     /// Do not ask.
@@ -132,6 +142,9 @@ impl Choices {
         Self {
             kind,
             dry_run: flag(matches, "dry_run"),
+            lacks_execute: has_flag(matches, "execute")
+                && !flag(matches, "execute")
+                && !is_given(matches, "workers_of"),
             plan_out: matches.try_get_one("plan_out").ok().flatten().cloned(),
             yes: flag(matches, "yes"),
             resume: flag(matches, "resume"),
@@ -141,7 +154,13 @@ impl Choices {
     /// Whether the plan is all that is wanted.
     #[must_use]
     pub fn only_plans(&self) -> bool {
-        self.dry_run || self.plan_out.is_some()
+        self.changes_nothing() || self.plan_out.is_some()
+    }
+
+    /// Whether it ends with the plan, which is kept in its run's folder.
+    #[must_use]
+    pub fn changes_nothing(&self) -> bool {
+        self.dry_run || self.lacks_execute
     }
 
     /// Whether a person has to say yes before anything is changed.
@@ -232,6 +251,7 @@ pub fn system_flags(connector: &Connector, matches: &ArgMatches) -> Flags {
 pub fn show_args(matches: &ArgMatches) -> ShowArgs {
     ShowArgs {
         dashboard: flag(matches, "dashboard"),
+        metrics_file: matches.try_get_one("metrics_file").ok().flatten().cloned(),
         watch: WatchArgs { debug: flag(matches, "debug"), quiet: flag(matches, "quiet") },
     }
 }
@@ -240,6 +260,16 @@ pub fn show_args(matches: &ArgMatches) -> ShowArgs {
 /// not have it.
 fn flag(matches: &ArgMatches, id: &str) -> bool {
     matches.try_get_one::<bool>(id).ok().flatten().copied().unwrap_or_default()
+}
+
+/// Whether a command has this flag, given or not.
+fn has_flag(matches: &ArgMatches, id: &str) -> bool {
+    matches.try_get_one::<bool>(id).is_ok_and(|value| value.is_some())
+}
+
+/// Whether an argument stands on the command line, whatever it takes.
+fn is_given(matches: &ArgMatches, id: &str) -> bool {
+    matches.try_contains_id(id).unwrap_or_default()
 }
 
 /// The texts that an argument has on the command line, if it is there at all.
@@ -315,7 +345,10 @@ fn dressed(command: Command, above: &[&str]) -> Command {
     let inner: Vec<String> =
         command.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
     let mut command = match find_operation(&path) {
-        Some((_, operation)) => operated(command, operation.kind, operation.remote),
+        Some((connector, operation)) => {
+            let has_place = operation.remote && connector.has_base_url();
+            operated(command, operation.kind, operation.remote, has_place)
+        }
         None => command.subcommand_required(true).arg_required_else_help(true),
     };
     for name in inner {
@@ -324,7 +357,7 @@ fn dressed(command: Command, above: &[&str]) -> Command {
     command
 }
 
-fn operated(command: Command, kind: OperationKind, remote: bool) -> Command {
+fn operated(command: Command, kind: OperationKind, remote: bool, has_place: bool) -> Command {
     let command = match kind {
         OperationKind::Destroy => with::<ResumeFlag>(with::<SafetyArgs>(command)),
         OperationKind::Write => with::<ResumeFlag>(with::<PlanArgs>(command)),
@@ -332,10 +365,16 @@ fn operated(command: Command, kind: OperationKind, remote: bool) -> Command {
         OperationKind::Query => command,
     };
     let command = if remote { with::<LimitArgs>(command) } else { command };
+    let command = if has_place { with::<PlaceArgs>(command) } else { command };
     match kind {
         OperationKind::Query => with::<WatchArgs>(command),
         _ => shown(command),
     }
+}
+
+/// Whatever the system of the plan turns out to be.
+fn limited(command: Command) -> Command {
+    with::<PlaceArgs>(with::<LimitArgs>(command))
 }
 
 fn shown(command: Command) -> Command {
@@ -368,12 +407,12 @@ fn guarded(command: Command) -> Command {
 
 fn apply() -> Command {
     let command = Command::new("apply").about("Carry out a plan, exactly");
-    shown(with::<LimitArgs>(guarded(with::<ApplyArgs>(command))))
+    shown(limited(guarded(with::<ApplyArgs>(command))))
 }
 
 fn resume() -> Command {
     let command = Command::new("resume").about("Go on with a run that stopped");
-    shown(with::<LimitArgs>(guarded(with::<ResumeArgs>(command))))
+    shown(limited(guarded(with::<ResumeArgs>(command))))
 }
 
 fn report() -> Command {

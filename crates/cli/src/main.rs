@@ -6,6 +6,7 @@ mod commands;
 mod control;
 mod display;
 mod exit;
+mod load;
 mod runs;
 mod settings;
 mod signals;

@@ -9,7 +9,7 @@ mod values;
 
 pub use credentials::{Keys, variables_with_keys};
 pub use keys::sources;
-pub use values::Ceiling;
+pub use values::{Ceiling, MemoryLimit};
 
 use crate::exit::{Error, Exit};
 use keys::{Systems, check_of, unknown};
@@ -18,7 +18,7 @@ use std::env;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use values::{parse_duration, parse_share};
+use values::{parse_cpu_limit, parse_duration, parse_share};
 use windlass_connectors::limits::{Limits, Profile, QuotaChoice};
 use windlass_connectors::{CONNECTORS, Connector};
 
@@ -189,6 +189,21 @@ impl Settings {
         self.text(&format!("{system}.max-delete"))?.parse().ok()
     }
 
+    /// The share of the machine's processor time above which a system's runs slow down, from 0 to
+    /// 1; `None` where that is switched off.
+    #[must_use]
+    pub fn cpu_limit(&self, system: &str) -> Option<f32> {
+        let limit = parse_cpu_limit(self.text(&format!("{system}.cpu-limit"))?).ok()?;
+        (limit < 1.0).then_some(limit)
+    }
+
+    /// The memory that a run of this system may take.
+    #[must_use]
+    pub fn memory_limit(&self, system: &str) -> MemoryLimit {
+        let text = self.text(&format!("{system}.memory-limit"));
+        text.and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+
     /// The flag `--quota` is a list of choices; in files each window has a key of its own.
     fn quotas(&self, system: &str) -> Vec<QuotaChoice> {
         let prefix = format!("{system}.quota.");
@@ -206,8 +221,9 @@ impl Settings {
     ) -> Result<(), Error> {
         // The last one stays, so those that go before others come last.
         for source in sources(self.systems).into_iter().rev() {
-            if let Some(text) = environment(source.variable) {
-                let texts = vec![(source.read)(&text)];
+            let text = environment(source.variable).map(|text| (source.read)(&text));
+            if let Some(text) = text.filter(|text| !text.is_empty()) {
+                let texts = vec![text];
                 self.set(&source.key, texts, Origin::Environment(source.variable))?;
             }
         }

@@ -21,7 +21,7 @@ pub struct Connector {
     pub name: &'static str,
     /// One line about it.
     pub summary: &'static str,
-    /// Where its API is.
+    /// Where its API is; empty for a system whose key says where it is.
     pub base_url: &'static str,
     /// The environment variables with another place; the first that is set wins.
     pub base_url_variables: &'static [&'static str],
@@ -68,6 +68,12 @@ pub type Open = for<'a> fn(
 ) -> BoxFuture<'a, Result<Opened, QueryError>>;
 
 impl Connector {
+    /// Whether it has a base URL, which then can be set. See [`Connector::base_url`].
+    #[must_use]
+    pub const fn has_base_url(&self) -> bool {
+        !self.base_url.is_empty()
+    }
+
     /// What the operation of a plan is, by [`Header::operation`]: words of its path. One that is
     /// not known, or that several kinds share, is taken for the kind that asks most.
     #[must_use]
@@ -196,7 +202,7 @@ pub struct Setup {
     pub clock: Clock,
     /// How hard the remote may be used.
     pub limits: Limits,
-    /// Where the remote is.
+    /// Where the remote is; nowhere for a system whose key says where it is.
     pub base_url: BaseUrl,
     /// The key to it; empty for an operation that needs no remote and where none is set.
     pub key: Secret,

@@ -9,6 +9,7 @@ pub mod connector;
 pub mod expression;
 pub mod http_api;
 pub mod limits;
+pub mod mongo;
 pub mod rate_headers;
 pub mod transport;
 pub mod workos;
@@ -21,7 +22,7 @@ pub use connector::{
 use clap::ArgMatches;
 
 /// Every system, in the order of the help.
-pub static CONNECTORS: &[&Connector] = &[&workos::CONNECTOR, &cloudflare::CONNECTOR];
+pub static CONNECTORS: &[&Connector] = &[&workos::CONNECTOR, &cloudflare::CONNECTOR, &mongo::CONNECTOR];
 
 /// The system of this name.
 #[must_use]

@@ -232,7 +232,8 @@ pub enum Event {
         /// The memory that it may take in bytes.
         memory_limit_bytes: u64,
     },
-    /// Other processes that share the plan have carried these steps out.
+    /// Other processes that share the plan have carried these steps out, or this one before it was
+    /// killed and could not write it down.
     Elsewhere {
         /// Their numbers.
         steps: Steps,

@@ -314,6 +314,9 @@ pub trait Job: Send + Sync {
         Box::pin(async { Ok(Claim::Over) })
     }
 
+    /// Steps that failed in an earlier session are about to be tried again.
+    fn reopened(&self) {}
+
     /// What goes on beside the work for as long as the run lasts, such as keeping a claim alive.
     /// It is dropped at the run's end. The default does nothing.
     fn accompany<'a>(&'a self, _context: &'a Context) -> BoxFuture<'a, ()> {

@@ -7,6 +7,7 @@
 mod build;
 mod kv;
 mod machine;
+mod mongo;
 mod remote;
 mod samples;
 mod table;
@@ -37,11 +38,14 @@ pub fn run(flags: &[&str]) -> Result<bool> {
     let place = Place::find()?;
     let workos = workos::all(flags.quick, flags.rounds);
     let kv = kv::all(flags.quick, flags.rounds);
-    let mut names = vec!["workos", "kv"];
+    let mongo = mongo::all(flags.quick, flags.rounds);
+    let mut names = vec!["workos", "kv", "mongo"];
     names.extend(workos.iter().map(|job| job.name).chain(kv.iter().map(|job| job.name)));
+    names.extend(mongo.iter().map(|job| job.name));
     flags.check(&names)?;
     let workos: Vec<_> = workos.iter().filter(|job| flags.wants("workos", job.name)).collect();
     let kv: Vec<_> = kv.iter().filter(|job| flags.wants("kv", job.name)).collect();
+    let mongo: Vec<_> = mongo.iter().filter(|job| flags.wants("mongo", job.name)).collect();
     let windlass = build::windlass(&place)?;
     let mut texts = vec![Machine::read(&place).describe(&flags.words)];
     if !workos.is_empty() {
@@ -49,6 +53,9 @@ pub fn run(flags: &[&str]) -> Result<bool> {
     }
     if !kv.is_empty() {
         texts.extend(kv::measure(&place, &windlass, &kv)?);
+    }
+    if !mongo.is_empty() {
+        texts.extend(mongo::measure(&place, &windlass, &mongo)?);
     }
     if flags.write {
         write(&place, &texts.join("\n"))?;

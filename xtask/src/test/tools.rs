@@ -1,11 +1,12 @@
-//! What tests and benchmarks need from outside: a browser, and on Node the official WorkOS emulator
-//! and wrangler. On Debian and Ubuntu what is missing is installed; elsewhere its tests are
-//! skipped, and that is said.
+//! What tests and benchmarks need from outside: a browser, on Node the official WorkOS emulator and
+//! wrangler, and on Python a server for MongoDB's protocol. On Debian and Ubuntu what is missing is
+//! installed; elsewhere its tests are skipped, and that is said.
 
 pub mod npm;
+mod python;
 
 use crate::place::{Place, is_ci, output, program};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use npm::Package;
 use std::env;
 use std::ffi::OsString;
@@ -31,6 +32,7 @@ pub struct Tools {
     node: Option<PathBuf>,
     emulator: Option<PathBuf>,
     wrangler: Option<PathBuf>,
+    secantusd: Option<PathBuf>,
     /// Whether a missing tool is a failure rather than a skip.
     required: bool,
     /// What went wrong while installing.
@@ -50,6 +52,7 @@ impl Tools {
             }
             tools.look(place);
             tools.install_from_npm(place, true);
+            tools.install_from_pypi(place);
             tools.look(place);
         }
         tools
@@ -75,6 +78,8 @@ impl Tools {
             named("WINDLASS_EMULATOR_DIR").or_else(|| holds("emulator", emulator_package()));
         self.wrangler =
             named("WINDLASS_WRANGLER_DIR").or_else(|| holds("wrangler", wrangler_package()));
+        self.secantusd =
+            named("WINDLASS_SECANTUSD").or_else(|| python::secantusd(&home("secantusdb")));
     }
 
     /// What the distribution has.
@@ -90,6 +95,9 @@ impl Tools {
         }
         if lacks_packages && program(&["node"]).is_none() {
             packages.push("nodejs");
+        }
+        if self.secantusd.is_none() && python::python().is_none() {
+            packages.extend(["python3", "python3-venv"]);
         }
         if packages.is_empty() {
             return;
@@ -125,6 +133,20 @@ impl Tools {
         }
     }
 
+    /// The server that the tests of migrations run against.
+    fn install_from_pypi(&mut self, place: &Place) {
+        if self.secantusd.is_some() {
+            return;
+        }
+        let result = match python::python() {
+            None => Err(anyhow!("no Python 3.10 to 3.13 with venv was found")),
+            Some(python) => python::install(&python, &place.target.join("secantusdb")),
+        };
+        if let Err(error) = result {
+            self.troubles.push(format!("no SecantusDB from PyPI: {error:#}"));
+        }
+    }
+
     /// A Node that is recent enough.
     pub fn node(&self) -> Option<&Path> {
         self.node.as_deref()
@@ -150,6 +172,7 @@ impl Tools {
             ("node", &self.node, "emulator and explorer tests"),
             ("the WorkOS emulator", &self.emulator, "emulator tests"),
             ("wrangler", &self.wrangler, "explorer tests"),
+            ("SecantusDB", &self.secantusd, "tests of migrations on a real server"),
         ];
         for (name, path, tests) in wanted {
             match path {
@@ -174,6 +197,9 @@ impl Tools {
             for (variable, folder) in folders {
                 command.envs(folder.as_ref().map(|folder| (variable, folder)));
             }
+        }
+        if let Some(secantusd) = &self.secantusd {
+            command.env("WINDLASS_SECANTUSD", secantusd);
         }
         if self.required {
             command.env("WINDLASS_REQUIRE_ALL", "1");

@@ -43,7 +43,7 @@ fn ids(command: &Command) -> Vec<&str> {
 }
 
 fn of_kind(kind: OperationKind, remote: bool) -> Command {
-    operated(Command::new("leaf"), kind, remote)
+    operated(Command::new("leaf"), kind, remote, remote)
 }
 
 #[test]
@@ -60,7 +60,8 @@ fn each_kind_of_operation_has_its_arguments() {
         "deadline",
         "base_url",
     ];
-    let (show, watch) = (&["dashboard", "debug", "quiet"][..], &["debug", "quiet"][..]);
+    let (show, watch) =
+        (&["dashboard", "metrics_file", "debug", "quiet"][..], &["debug", "quiet"][..]);
     for (kind, own, shown) in [
         (OperationKind::Destroy, &["dry_run", "plan_out", "max_delete", "yes", "resume"][..], show),
         (OperationKind::Write, &["dry_run", "plan_out", "resume"], show),
@@ -69,6 +70,8 @@ fn each_kind_of_operation_has_its_arguments() {
     ] {
         assert_eq!(ids(&of_kind(kind, true)), [own, &limits, shown].concat(), "{kind:?}");
         assert_eq!(ids(&of_kind(kind, false)), [own, shown].concat(), "{kind:?}");
+        let placeless = operated(Command::new("leaf"), kind, true, false);
+        assert_eq!(ids(&placeless), [own, &limits[..9], shown].concat(), "{kind:?}");
         of_kind(kind, true).debug_assert();
     }
 }
@@ -79,7 +82,7 @@ fn an_argument_that_a_command_has_itself_is_not_added() {
         .arg(Arg::new("rounds").long("retries").value_parser(clap::value_parser!(u8)))
         .arg(Arg::new("timeout").value_parser(clap::value_parser!(u8)))
         .arg(Arg::new("reserve").long("reserve").default_value("7%"));
-    let leaf = operated(own, OperationKind::Write, true);
+    let leaf = operated(own, OperationKind::Write, true, true);
     let all = ids(&leaf);
     assert_eq!(all[..3], ["rounds", "timeout", "reserve"]);
     for (id, count) in [("retries", 0), ("timeout", 1), ("reserve", 1), ("deadline", 1)] {
@@ -108,6 +111,28 @@ fn force_is_another_word_for_yes_and_only_destruction_asks() {
     assert!(!choices(OperationKind::Destroy, &["-y"]).asks());
     assert!(!choices(OperationKind::Write, &[]).asks());
     assert!(!choices(OperationKind::Stream, &[]).asks());
+}
+
+#[test]
+fn a_command_with_execute_only_plans_without_it() {
+    let choices = |words: &[&str]| {
+        let own = Command::new("leaf")
+            .arg(Arg::new("execute").long("execute").action(clap::ArgAction::SetTrue))
+            .arg(Arg::new("workers_of").long("workers-of"));
+        let leaf = operated(own, OperationKind::Write, true, false);
+        Choices::of(OperationKind::Write, &leaf.get_matches_from([&["leaf"], words].concat()))
+    };
+    for (words, plans, lacks) in [
+        (&[][..], true, true),
+        (&["--dry-run"], true, true),
+        (&["--execute"], false, false),
+        (&["--execute", "--dry-run"], true, false),
+        (&["--execute", "--plan-out", "p"], true, false),
+        (&["--workers-of", "run"], false, false),
+    ] {
+        let choices = choices(words);
+        assert_eq!((choices.only_plans(), choices.lacks_execute), (plans, lacks), "{words:?}");
+    }
 }
 
 #[test]

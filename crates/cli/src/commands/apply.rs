@@ -12,7 +12,7 @@ use crate::settings::{Origin, variables_with_keys};
 use clap::{Arg, ArgMatches, FromArgMatches};
 use std::path::Path;
 use std::time::Duration;
-use windlass_connectors::transport::check_base_url;
+use windlass_connectors::transport::{BaseUrl, check_base_url};
 use windlass_connectors::{Connector, Opening, OperationKind, Setup};
 use windlass_engine::clock::{Clock, unix_millis};
 use windlass_engine::plan::{Header, Plan};
@@ -103,15 +103,8 @@ pub fn reopen(
     key: KeyRule,
 ) -> Result<(Setup, Opening), Error> {
     let mut setup = desk.setup(connector, clock)?;
-    let named = desk.settings.get(&format!("{}.base-url", connector.name));
-    if named.is_none_or(|value| value.origin == Origin::Default) {
-        setup.base_url = check_base_url(&plan.base_url)
-            .map_err(|error| Error::new(Exit::Usage, error.to_string()).hint(error.hint()))?;
-    }
-    if setup.base_url.to_string() != plan.base_url {
-        let what = format!("the plan was made for {}, not for {}", plan.base_url, setup.base_url);
-        return Err(Error::new(Exit::Refused, what)
-            .hint("apply it with the base URL it was made for, or make a new plan"));
+    if connector.has_base_url() {
+        setup.base_url = base_url_of(desk, connector, plan, &setup.base_url)?;
     }
     let opening = (connector.reopen)(&setup, plan, &guards(connector, matches))?;
     if key == KeyRule::Same && opening.account != plan.account {
@@ -127,6 +120,26 @@ pub fn reopen(
         )));
     }
     Ok((setup, opening))
+}
+
+/// The base URL of a plan, unless a person named another one.
+fn base_url_of(
+    desk: &Desk,
+    connector: &Connector,
+    plan: &Header,
+    present: &BaseUrl,
+) -> Result<BaseUrl, Error> {
+    let named = desk.settings.get(&format!("{}.base-url", connector.name));
+    if named.is_none_or(|value| value.origin == Origin::Default) {
+        return check_base_url(&plan.base_url)
+            .map_err(|error| Error::new(Exit::Usage, error.to_string()).hint(error.hint()));
+    }
+    if present.to_string() != plan.base_url {
+        let what = format!("the plan was made for {}, not for {present}", plan.base_url);
+        return Err(Error::new(Exit::Refused, what)
+            .hint("apply it with the base URL it was made for, or make a new plan"));
+    }
+    Ok(present.clone())
 }
 
 /// The guards of a command line; one that does not have all of them names none.

@@ -4,19 +4,25 @@
 use super::setup::setup;
 use crate::cli;
 use crate::control::Listening;
+use crate::display::metrics::Metrics;
 use crate::display::{self, Output, Screen};
 use crate::exit::{self, Error, Exit};
+use crate::load;
 use crate::runs::{Planned, RunFolder, Runs};
 use crate::settings::{Keys, Settings};
 use crate::signals;
 use clap::ArgMatches;
 use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use windlass_connectors::{Connector, Opening, Setup};
 use windlass_engine::clock::Clock;
+use windlass_engine::job::Job;
+use windlass_engine::plan::Header;
 use windlass_engine::report::Report;
 use windlass_engine::runner::stop::Stop;
-use windlass_engine::runner::{Order, Session, SessionSettings, run};
+use windlass_engine::runner::{Order, Reporter, Session, SessionSettings, run};
 use windlass_engine::{Context, Event};
 
 /// Signals on their way to the dispatcher; a full channel makes senders wait.
@@ -35,6 +41,8 @@ pub struct Desk {
     pub screen: Screen,
     /// The kept runs.
     pub runs: Runs,
+    /// Where the figures of a run are kept, if anywhere.
+    metrics_file: Option<PathBuf>,
     seed: u64,
 }
 
@@ -73,7 +81,8 @@ impl Desk {
         let settings = Settings::load(flags)?;
         let runs = Runs::open(&settings.state_dir()?)?;
         let screen = screen(&settings, matches);
-        Ok(Self { settings, screen, runs, seed: fastrand::u64(..) })
+        let metrics_file = cli::show_args(matches).metrics_file;
+        Ok(Self { settings, screen, runs, metrics_file, seed: fastrand::u64(..) })
     }
 
     /// What a job of this system is opened with.
@@ -103,6 +112,21 @@ impl Desk {
         if opening.data_on_stdout { self.screen.beside_data() } else { self.screen }
     }
 
+    /// The readers of a run. They have to be dropped before anything else is printed.
+    fn reporters(
+        &self,
+        plan: &Header,
+        opening: &Opening,
+        orders: &Sender<Order>,
+    ) -> Vec<Box<dyn Reporter>> {
+        // It may have something to say, so it comes before what takes the terminal.
+        let metrics = self.metrics_file.as_ref().map(|path| Metrics::new(plan, path));
+        let expected = display::expected(&opening.job.info());
+        let mut reporters = self.screen_for(opening).reporters(plan, &expected, orders);
+        reporters.extend(metrics.map(|metrics| Box::new(metrics) as Box<dyn Reporter>));
+        reporters
+    }
+
     /// Applies what is left of a plan, shows it, and says how the program ends.
     ///
     /// # Errors
@@ -121,10 +145,12 @@ impl Desk {
         let header = plan.header.clone();
         let session = Session { plan, listing, journal, recovered, retry_failed };
         let screen = self.screen_for(&opening);
-        let reporters = screen.reporters(&header, &wires.speak);
+        let reporters = self.reporters(&header, &opening, &wires.speak);
         let settings = SessionSettings { window: self.window(&opening), seed: self.seed };
         let control = Listening::open(folder);
         let mut ears = std::pin::pin!(listen(control, wires.speak));
+        let (job, context) = (Arc::clone(&opening.job), wires.context.clone());
+        let watching = self.watch(&header.system, &*job, &context);
         let work = run(
             opening.job,
             session,
@@ -137,6 +163,7 @@ impl Desk {
         let tally = tokio::select! {
             tally = work => tally,
             () = &mut ears => unreachable!("ears listen for ever"),
+            () = watching => unreachable!("the machine is watched for ever"),
         };
         // Whoever gave the order that ended the run is still to be told: the answer is ready.
         tokio::select! {
@@ -147,6 +174,22 @@ impl Desk {
         let report = Report::new(&header, &tally);
         screen.summary(&report);
         Ok(exit::of_run(&tally))
+    }
+
+    /// Watches what the run takes of this machine, by the settings of its system.
+    async fn watch(&self, system: &str, job: &dyn Job, context: &Context) {
+        let cpu = self.settings.cpu_limit(system);
+        let bounds = load::Bounds { cpu, memory: self.settings.memory_limit(system) };
+        match load::Meter::new() {
+            Ok((mut meter, machine)) => {
+                load::watch(job, context, bounds, machine, || meter.measure()).await;
+            }
+            Err(error) => {
+                let message = format!("the load of this machine is not watched: {error}");
+                context.signal(Event::Warning { message }).await;
+                std::future::pending().await
+            }
+        }
     }
 
     fn window(&self, opening: &Opening) -> usize {

@@ -55,8 +55,9 @@ pub async fn plan_and_apply(
     if choices.kind == OperationKind::Destroy {
         refuse_if_too_large(desk, connector, &plan.header)?;
     }
-    let Some(folder) = folder.filter(|_| !choices.dry_run) else {
-        screen.planned(&plan.header, &path, choices.plan_out.is_some());
+    let Some(folder) = folder.filter(|_| !choices.changes_nothing()) else {
+        let name = choices.plan_out.as_ref().map(|path| path.display().to_string());
+        screen.planned(&plan.header, &path, name.as_deref(), choices.lacks_execute);
         return Ok(Exit::Done);
     };
     if plan.header.steps == 0 {
@@ -151,7 +152,8 @@ async fn make(
     wires: &mut Wires,
 ) -> Result<Plan, Error> {
     let writer = PlanWriter::create(path, draft)?;
-    let mut reporters = screen.reporters(writer.header(), &wires.speak);
+    let expected = display::expected(&opening.job.info());
+    let mut reporters = screen.reporters(writer.header(), &expected, &wires.speak);
     let listing = discover(
         &*opening.job,
         &wires.context,

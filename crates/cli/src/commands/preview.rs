@@ -1,5 +1,6 @@
 //! Fills the preview of a plan: the first objects by name, what was left out, how long it takes.
 
+use crate::display::expected_for;
 use crate::display::preview::{FIRST, Left, Object, Preview, Requests};
 use crate::exit::Error;
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub fn preview(opening: &Opening, plan: &Plan) -> Result<Preview, Error> {
     let rows = opening.selection.iter();
     preview.options = rows.map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     preview.warnings = opening.warnings.clone();
+    preview.remarks = opening.job.remarks();
     times(&mut preview, &*opening.job);
     let mut lines = plan.lines()?;
     while !is_filled(&preview)
@@ -39,6 +41,18 @@ pub fn preview(opening: &Opening, plan: &Plan) -> Result<Preview, Error> {
 }
 
 fn times(preview: &mut Preview, job: &dyn Job) {
+    quota_times(preview, job);
+    for (phase, info) in preview.phases.iter_mut().zip(job.info().phases) {
+        if let Some(each) = info.expected.filter(|each| !each.is_zero()) {
+            phase.expected = Some(expected_for(each, phase.steps));
+            phase.rate = Some(1.0 / each.as_secs_f64());
+            phase.requests = None;
+        }
+    }
+}
+
+/// The times under the quotas alone.
+fn quota_times(preview: &mut Preview, job: &dyn Job) {
     let Some(remote) = job.remotes().into_iter().next() else { return };
     for (phase, info) in preview.phases.iter_mut().zip(job.info().phases) {
         let requests = info.requests(phase.steps);

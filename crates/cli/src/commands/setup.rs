@@ -3,7 +3,7 @@
 use crate::exit::{Error, Exit};
 use crate::settings::{Keys, Settings};
 use jiff::Timestamp;
-use windlass_connectors::transport::{NetworkOptions, Transport, check_base_url};
+use windlass_connectors::transport::{BaseUrl, NetworkOptions, Transport, check_base_url};
 use windlass_connectors::{Connector, Setup};
 use windlass_engine::clock::Clock;
 
@@ -20,14 +20,18 @@ pub fn setup(
 ) -> Result<Setup, Error> {
     let system = connector.name;
     let text = |name: &str| settings.text(&format!("{system}.{name}"));
-    let base_url = check_base_url(text("base-url").unwrap_or(connector.base_url));
+    let base_url = if connector.has_base_url() {
+        check_base_url(text("base-url").unwrap_or(connector.base_url))
+            .map_err(|error| Error::new(Exit::Usage, error.to_string()).hint(error.hint()))?
+    } else {
+        BaseUrl::nowhere()
+    };
     let limits = settings.limits(connector, seed);
     let idle_connections_max = usize::try_from(limits.concurrency()).unwrap_or(usize::MAX);
     let protect = settings.get(&format!("{system}.protect"));
     Ok(Setup {
         clock,
-        base_url: base_url
-            .map_err(|error| Error::new(Exit::Usage, error.to_string()).hint(error.hint()))?,
+        base_url,
         key: keys.key,
         identity: keys.identity,
         other_key: keys.other_key,

@@ -4,7 +4,7 @@
 use super::progress::{Progress, Shown};
 use super::story::{self, Told, Tone};
 use super::style::Style;
-use super::{FAILURES_TOLD, words};
+use super::{Expected, FAILURES_TOLD, words};
 use std::io::{self, Write};
 use std::time::Duration;
 use windlass_engine::Moment;
@@ -62,6 +62,13 @@ impl<W: Write + Send> Bar<W> {
     #[must_use]
     pub fn beside_answer(mut self) -> Self {
         self.beside_answer = true;
+        self
+    }
+
+    /// The same with what a step of each phase is expected to take.
+    #[must_use]
+    pub fn expecting(mut self, expected: Expected) -> Self {
+        self.progress.expect(expected);
         self
     }
 
@@ -170,7 +177,7 @@ fn line(progress: &Progress, shown: Shown<'_>, now: Moment, tally: &Tally, meter
                 words::rate(tally.rate_now(now))
             };
             parts.tail.push((rate, 6));
-            if let Some(eta) = pace.eta(now, left, tally, meter) {
+            if let Some(eta) = progress.eta(now, tally, meter) {
                 parts.tail.push((format!("ETA: {}", words::eta(eta)), 3));
             }
             parts

@@ -7,6 +7,7 @@
 mod terminal;
 mod view;
 
+use super::Expected;
 use super::progress::Progress;
 use super::story::{self, Told};
 use ratatui::Terminal;
@@ -24,7 +25,7 @@ use windlass_engine::runner::{Command, Order, Reporter};
 use windlass_engine::tally::Tally;
 
 /// The lines of what happened that are kept.
-const STORY_LINES: usize = 10;
+const STORY_LINES: usize = 40;
 /// How much a key raises the ceiling.
 const FASTER: f64 = 1.25;
 /// How much a key lowers it.
@@ -46,6 +47,13 @@ impl Dashboard {
     /// When the terminal can't be switched.
     pub fn new(plan: &Header, orders: Sender<Order>) -> io::Result<Self> {
         Ok(Self { screen: Some(terminal::Screen::take()?), board: Board::new(plan, orders) })
+    }
+
+    /// The same with what a step of each phase is expected to take.
+    #[must_use]
+    pub fn expecting(mut self, expected: Expected) -> Self {
+        self.board.progress.expect(expected);
+        self
     }
 }
 

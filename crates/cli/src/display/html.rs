@@ -97,6 +97,7 @@ fn tiles(report: &Report, verb: &Verb) -> String {
     let others = [
         ("=", counts.already_gone, "already gone"),
         ("-", counts.skipped, "skipped"),
+        ("+", counts.elsewhere, "by others"),
         ("…", report.left, "left to do"),
         ("?", report.in_doubt, "in doubt"),
     ];
@@ -139,19 +140,23 @@ fn number(value: impl Display) -> String {
 }
 
 fn phases(report: &Report, verb: &Verb) -> String {
+    let is_shared = report.counts.elsewhere > 0;
     let row = |phase: &PhaseReport| {
         let counts = phase.counts;
         let left = phase.steps.saturating_sub(counts.settled());
+        let others = is_shared.then_some(counts.elsewhere);
         let cells: String =
             [phase.steps, counts.done, counts.already_gone, counts.failed, counts.skipped, left]
                 .into_iter()
+                .chain(others)
                 .map(|count| number(words::count(count)))
                 .collect();
         format!("<tr><td>{}</td>{cells}</tr>\n", escape(&phase.name))
     };
     let rows: Vec<String> = report.phases.iter().map(row).collect();
     let done = words::capital(&verb.done);
-    let heads = ["Phase", "Steps", &done, "Already gone", "Failed", "Skipped", "Left"];
+    let mut heads = vec!["Phase", "Steps", &*done, "Already gone", "Failed", "Skipped", "Left"];
+    heads.extend(is_shared.then_some("By others"));
     table("Phases", &heads, &rows)
 }
 

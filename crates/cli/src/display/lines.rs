@@ -3,7 +3,7 @@
 
 use super::progress::{Progress, Shown, left};
 use super::story::{self, Told, Tone};
-use super::{FAILURES_TOLD, words};
+use super::{Expected, FAILURES_TOLD, words};
 use std::io::{self, Write};
 use std::time::Duration;
 use windlass_engine::Moment;
@@ -57,6 +57,13 @@ impl<W: Write + Send> Lines<W> {
         let progress = Progress::new(plan);
         let next = Moment::ZERO + FIRST;
         Self { out, detail, progress, failures: 0, next, throttled: Moment::ZERO }
+    }
+
+    /// The same with what a step of each phase is expected to take.
+    #[must_use]
+    pub fn expecting(mut self, expected: Expected) -> Self {
+        self.progress.expect(expected);
+        self
     }
 
     fn say(&mut self, told: &[Told]) {
@@ -152,12 +159,13 @@ fn sentence(progress: &Progress, now: Moment, tally: &Tally, meter: &Meter) -> O
                 (counts.already_gone, "already gone"),
                 (counts.skipped, "skipped"),
                 (counts.failed, "failed"),
+                (counts.elsewhere, "by others"),
             ];
             let present = named.iter().filter(|(count, _)| *count > 0);
             parts.extend(present.map(|(count, name)| format!("{} {name}", words::count(*count))));
             let left = left(phase);
             parts.push(words::rate(pace.average(now, left)));
-            let eta = pace.eta(now, left, tally, meter);
+            let eta = progress.eta(now, tally, meter);
             parts.extend(eta.map(|eta| format!("{} left", words::eta(eta))));
             progress.title(&phase.name)
         }

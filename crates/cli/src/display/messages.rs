@@ -55,16 +55,22 @@ impl Screen {
         }
     }
 
-    /// Says that nothing was changed and where the plan is.
-    pub fn planned(&self, plan: &Header, path: &Path, named: bool) {
+    /// Says that nothing was changed and where the plan is: in a file that somebody named, or in
+    /// the folder of its run.
+    pub fn planned(&self, plan: &Header, path: &Path, named: Option<&str>, lacks_execute: bool) {
         if self.output() == Output::Json {
             return self.put_json(&json!({ "event": "planned", "path": path, "plan": plan }));
         }
-        let name = if named { path.display().to_string() } else { plan.id.clone() };
+        let name = named.unwrap_or(&plan.id);
         tell(&format!("\nNothing was changed. The plan is kept in {}\n", path.display()));
         if plan.steps > 0 {
             let style = self.err_style();
-            tell(&format!("\n{} `windlass apply {name}` carries it out\n", style.name("hint:")));
+            let hint = if lacks_execute {
+                format!("add --execute to carry it out, or: windlass apply {name}")
+            } else {
+                format!("`windlass apply {name}` carries it out")
+            };
+            tell(&format!("\n{} {hint}\n", style.name("hint:")));
         }
     }
 
@@ -243,7 +249,10 @@ pub fn variables(rows: &[(&'static str, String)], output: Output) {
 
 /// Says where a simulator listens and how to use it.
 pub fn simulator(connector: &Connector, serving: &Serving) {
-    let url = format!("http://{}{}", serving.address, path_of(connector.base_url));
+    let url = match connector.has_base_url() {
+        true => format!("http://{}{}", serving.address, path_of(connector.base_url)),
+        false => serving.key.clone(),
+    };
     print(&format!("{url}\n"));
     let key = connector.credentials.first().map(|credential| credential.variable);
     let place = connector.base_url_variables.first().copied();

@@ -2,7 +2,7 @@
 //! writes to standard output and standard error.
 //!
 //! It owns the choice of how to show ([`Screen`]), the readers of events ([`bar`], [`lines`],
-//! [`json`], [`dashboard`]), what stands before and after a run ([`preview`], [`summary`],
+//! [`json`], [`dashboard`], [`metrics`]), what stands before and after a run ([`preview`], [`summary`],
 //! [`html`]), and where the answers of queries go ([`Answer`]). It decides nothing about a run, and
 //! no write error of it may ever hurt one: a closed terminal or a reader that went away is ignored.
 
@@ -13,6 +13,7 @@ pub mod html;
 pub mod json;
 pub mod lines;
 mod messages;
+pub mod metrics;
 mod pace;
 pub mod preview;
 mod progress;
@@ -25,6 +26,7 @@ pub mod words;
 
 pub use answer::Answer;
 pub use messages::*;
+pub use pace::expected_for;
 
 use bar::Bar;
 use dashboard::Dashboard;
@@ -34,8 +36,10 @@ use ratatui::crossterm::terminal;
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 use style::Style;
 use tokio::sync::mpsc::Sender;
+use windlass_engine::job::JobInfo;
 use windlass_engine::plan::{FORMAT, Header};
 use windlass_engine::runner::{Order, Reporter};
 
@@ -43,6 +47,16 @@ use windlass_engine::runner::{Order, Reporter};
 const FAILURES_TOLD: u64 = 5;
 /// The width of a terminal that does not say its own.
 const COLUMNS: usize = 80;
+
+/// The time that a step of each phase is expected to take, known before the first is settled;
+/// `None` where the quota alone says it.
+pub type Expected = Vec<Option<Duration>>;
+
+/// What a job expects of its phases.
+#[must_use]
+pub fn expected(info: &JobInfo) -> Expected {
+    info.phases.iter().map(|phase| phase.expected).collect()
+}
 
 /// What goes to standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,20 +206,33 @@ impl Screen {
     /// The readers of one listing or one run; `orders` is where a dashboard's keys go. They have
     /// to be dropped before anything else is printed, which gives the terminal back.
     #[must_use]
-    pub fn reporters(&self, plan: &Header, orders: &Sender<Order>) -> Vec<Box<dyn Reporter>> {
+    pub fn reporters(
+        &self,
+        plan: &Header,
+        expected: &Expected,
+        orders: &Sender<Order>,
+    ) -> Vec<Box<dyn Reporter>> {
         let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
         match (self.output, self.data_on_stdout) {
             (Output::Json, false) => reporters.push(Box::new(Json::to_stdout())),
             (Output::Json, true) => reporters.push(Box::new(Json::with(io::stderr()))),
             (Output::Text, _) => {}
         }
-        let bar = || Box::new(Bar::new(plan, self.err_style, self.debug));
+        let bar = || {
+            let bar = Bar::new(plan, self.err_style, self.debug);
+            Box::new(bar.expecting(expected.clone()))
+        };
         match self.watch {
             Watch::Nothing => {}
-            Watch::Lines(detail) => reporters.push(Box::new(Lines::new(plan, detail))),
+            Watch::Lines(detail) => {
+                let lines = Lines::new(plan, detail);
+                reporters.push(Box::new(lines.expecting(expected.clone())));
+            }
             Watch::Bar => reporters.push(bar()),
             Watch::Dashboard => match Dashboard::new(plan, orders.clone()) {
-                Ok(dashboard) => reporters.push(Box::new(dashboard)),
+                Ok(dashboard) => {
+                    reporters.push(Box::new(dashboard.expecting(expected.clone())));
+                }
                 // A terminal without an alternate screen still has a line.
                 Err(_) => reporters.push(bar()),
             },

@@ -146,6 +146,12 @@ impl Pace {
     }
 }
 
+/// The time that so many steps take when one takes `each`.
+#[must_use]
+pub fn expected_for(each: Duration, steps: u64) -> Duration {
+    Duration::from_secs_f64((each.as_secs_f64() * steps as f64).min(1e9))
+}
+
 /// How many steps one request settles, retries included; 1 before the first answer.
 fn steps_a_request(tally: &Tally) -> f64 {
     let sent = tally.counts.settled().saturating_sub(tally.counts.skipped);

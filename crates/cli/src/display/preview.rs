@@ -77,6 +77,8 @@ pub struct Preview {
     pub phases: Vec<Phase>,
     /// What was left out.
     pub left: Vec<Left>,
+    /// What the listing found besides: names with what there is to say.
+    pub remarks: Vec<(String, String)>,
     /// What a person should know before saying yes, such as webhooks that will fire.
     pub warnings: Vec<String>,
 }
@@ -123,6 +125,12 @@ pub fn plan_text(preview: &Preview, style: Style) -> String {
         text.push_str(&format!("\n{mark} Left out: {}, {reason}\n", words::count(left.count)));
         text.push_str(&objects(&left.first, left.count, style));
     }
+    if !preview.remarks.is_empty() {
+        let rows = preview.remarks.iter();
+        let rows = aligned(rows.map(|(name, value)| (name.clone(), value.clone())), style);
+        let rows: String = rows.lines().map(|row| format!("  {row}\n")).collect();
+        text.push_str(&format!("\n{}\n{rows}", style.strong("Checked:")));
+    }
     let timed: Vec<_> = preview.phases.iter().filter(|phase| phase.steps > 0).collect();
     let expected: Vec<String> = timed.iter().filter_map(|phase| expected(phase)).collect();
     if !expected.is_empty() {
@@ -145,11 +153,14 @@ fn target(preview: &Preview, style: Style) -> String {
         ("Plan", &preview.id),
     ];
     let fixed = fixed.iter().map(|(name, value)| ((*name).to_owned(), (*value).clone()));
-    let rows: Vec<_> = fixed
-        .filter(|(_, value)| !value.is_empty())
-        .chain(preview.options.iter().cloned())
-        .map(|(name, value)| (words::plain(&name) + ":", words::plain(&value)))
-        .collect();
+    let fixed = fixed.filter(|(_, value)| !value.is_empty());
+    aligned(fixed.chain(preview.options.iter().cloned()), style)
+}
+
+/// Lines of a name and a value, the values below each other.
+fn aligned(rows: impl Iterator<Item = (String, String)>, style: Style) -> String {
+    let rows: Vec<_> =
+        rows.map(|(name, value)| (words::plain(&name) + ":", words::plain(&value))).collect();
     let widest = rows.iter().map(|(name, _)| words::width(name)).max().unwrap_or(0);
     let row = |(name, value): &(String, String)| {
         let gap = " ".repeat(widest - words::width(name));

@@ -1,7 +1,8 @@
 //! Where a listing or a run is: which phase is at work, since when, and the lines that tell of
 //! its beginning and end. The bar, the plain lines and the dashboard show the same progress.
 
-use super::pace::Pace;
+use super::Expected;
+use super::pace::{Pace, expected_for};
 use super::story::{Told, Tone};
 use super::words::{self, Verb};
 use std::time::Duration;
@@ -93,6 +94,8 @@ pub struct Progress {
     to_do: Vec<u64>,
     /// Steps of each phase that had their outcome when this session began.
     before: Vec<u64>,
+    /// What a step of each phase is expected to take.
+    expected: Expected,
     /// Whether the plan still grows while it is applied.
     grows: bool,
     /// What kept the listing up last; told once, since nothing else moves meanwhile.
@@ -118,9 +121,43 @@ impl Progress {
             current: None,
             to_do: Vec::new(),
             before: Vec::new(),
+            expected: Expected::new(),
             grows: false,
             trouble: String::new(),
         }
+    }
+
+    /// Takes in what a step of each phase is expected to take.
+    pub fn expect(&mut self, expected: Expected) {
+        self.expected = expected;
+    }
+
+    /// How long it will still take: the phase at work at its pace, and where it is known before
+    /// what a step of every later phase takes, these phases, too. `None` while nobody can know.
+    #[must_use]
+    pub fn eta(&self, now: Moment, tally: &Tally, meter: &Meter) -> Option<Duration> {
+        let current = self.current.as_ref()?;
+        let phase = tally.phases.get(current.index)?;
+        let here = if tally.held.is_empty() {
+            let foreseen = || self.foreseen(current.index, phase).filter(|_| !meter.paused);
+            current.pace.eta(now, left(phase), tally, meter).or_else(foreseen)?
+        } else {
+            // Neither schedule nor average knows how long it is held up, so it goes on as now.
+            let rate = tally.rate_now(now);
+            (rate > 0.0).then(|| Duration::from_secs_f64((left(phase) as f64 / rate).min(1e9)))?
+        };
+        let later = tally.phases.iter().enumerate().skip(current.index + 1);
+        let later: Option<Duration> = later.map(|(index, phase)| self.foreseen(index, phase)).sum();
+        Some(here.saturating_add(later.unwrap_or_default()))
+    }
+
+    /// What is left of a phase at the cost that is expected of its steps.
+    fn foreseen(&self, index: usize, phase: &PhaseTally) -> Option<Duration> {
+        if left(phase) == 0 {
+            return Some(Duration::ZERO);
+        }
+        let each = self.expected.get(index).copied().flatten()?;
+        Some(expected_for(each, left(phase)))
     }
 
     /// Whether a stop was asked for.
@@ -175,7 +212,9 @@ impl Progress {
                 self.to_do = tally.phases.iter().map(left).collect();
                 self.advance(stamped.at, tally)
             }
-            Event::Settled { .. } | Event::Done { .. } => self.advance(stamped.at, tally),
+            Event::Settled { .. } | Event::Done { .. } | Event::Elsewhere { .. } => {
+                self.advance(stamped.at, tally)
+            }
             Event::RunEnded { ending } => {
                 self.ended = true;
                 self.cut_short(stamped.at, tally, ending).into_iter().collect()

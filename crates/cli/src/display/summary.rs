@@ -57,6 +57,9 @@ fn phase_text(phase: &PhaseReport, verb: &Verb, style: Style) -> String {
     if counts.skipped > 0 {
         rows.push(row("-", "Skipped".into(), counts.skipped));
     }
+    if counts.elsewhere > 0 {
+        rows.push(row("+", format!("{} by others", words::capital(&verb.done)), counts.elsewhere));
+    }
     let left = phase.steps.saturating_sub(counts.settled());
     if left > 0 {
         rows.push(row("…", "Left to do".into(), left));

@@ -134,6 +134,22 @@ pub fn percent(part: u64, whole: u64) -> String {
     format!("{}.{}%", tenths / 10, tenths % 10)
 }
 
+/// So many bytes, in units of 1,024: `512 B`, `41 MB`, `4,096 MB`, `15.6 GB`.
+#[must_use]
+pub fn bytes(number: u64) -> String {
+    const MEGABYTE: f64 = 1024.0 * 1024.0;
+    let megabytes = number as f64 / MEGABYTE;
+    if megabytes >= 9_999.5 {
+        format!("{:.1} GB", megabytes / 1024.0)
+    } else if megabytes >= 0.95 {
+        format!("{} MB", count(megabytes.round() as u64))
+    } else if number >= 1024 {
+        format!("{} KB", number.div_ceil(1024))
+    } else {
+        format!("{number} B")
+    }
+}
+
 /// An instant in words: `2026-11-21 01:30:05 UTC`.
 #[must_use]
 pub fn when(unix_ms: u64) -> String {

@@ -3,8 +3,8 @@
 
 use super::Origin;
 use super::values::{
-    Ceiling, Check, anything, at_least_one, output, parses, quota_choice, quota_choice_of_window,
-    rate, share, time, whole, yes_or_no,
+    Ceiling, Check, MemoryLimit, anything, at_least_one, cpu_limit, output, parses, quota_choice,
+    quota_choice_of_window, rate, share, time, whole, with_unit, yes_or_no,
 };
 use crate::exit::{Error, Exit};
 use windlass_connectors::Connector;
@@ -16,35 +16,62 @@ pub type Systems = &'static [&'static Connector];
 /// A setting that exists.
 struct Key {
     name: &'static str,
-    /// The variable that sets it, for every system.
-    variable: Option<&'static str>,
+    /// The variables that set it, for every system; the first that is set wins.
+    variables: &'static [(&'static str, Read)],
     check: Check,
 }
 
+impl Key {
+    const fn new(name: &'static str, check: Check) -> Self {
+        Self { name, variables: &[], check }
+    }
+
+    const fn with(self, variables: &'static [(&'static str, Read)]) -> Self {
+        Self { variables, ..self }
+    }
+}
+
+/// Turns a variable's text into the setting's; an empty one sets nothing.
+type Read = fn(&str) -> String;
+
+const PLAIN: Read = str::to_owned;
+const PERCENT: Read = |text| with_unit(text, "%");
+const MEGABYTES: Read = |text| with_unit(text, "MB");
+
+/// A switch that can only take the limit away: switched on, it leaves the limit as it is.
+const SWITCH: Read = |text| match text.trim() {
+    "true" => String::new(),
+    "false" => "100%".to_owned(),
+    other => other.to_owned(),
+};
+
 /// The settings of the whole program.
 const PROGRAM_KEYS: &[Key] = &[
-    Key { name: "output", variable: Some("WINDLASS_OUTPUT"), check: output },
-    Key { name: "state-dir", variable: Some("WINDLASS_STATE_DIR"), check: anything },
+    Key::new("output", output).with(&[("WINDLASS_OUTPUT", PLAIN)]),
+    Key::new("state-dir", anything).with(&[("WINDLASS_STATE_DIR", PLAIN)]),
 ];
 
 /// The settings that every system has in its own table.
 const SYSTEM_KEYS: &[Key] = &[
-    Key { name: BASE_URL, variable: None, check: anything },
-    Key { name: "key-file", variable: None, check: anything },
-    Key { name: "profile", variable: None, check: parses::<Profile> },
-    Key { name: "reserve", variable: None, check: share },
-    Key { name: "max-requests-per-second", variable: Some("MAX_REQUESTS_PER_SECOND"), check: rate },
-    Key { name: "concurrency", variable: Some("CONCURRENCY"), check: at_least_one },
-    Key { name: "timeout", variable: None, check: time },
-    Key { name: "retries", variable: None, check: whole },
-    Key { name: "deadline", variable: None, check: time },
-    Key { name: "smooth", variable: None, check: yes_or_no },
-    Key { name: "max-age", variable: None, check: time },
-    Key { name: "max-delete", variable: None, check: parses::<Ceiling> },
+    Key::new(BASE_URL, anything),
+    Key::new("key-file", anything),
+    Key::new("profile", parses::<Profile>),
+    Key::new("reserve", share),
+    Key::new("max-requests-per-second", rate).with(&[("MAX_REQUESTS_PER_SECOND", PLAIN)]),
+    Key::new("concurrency", at_least_one).with(&[("CONCURRENCY", PLAIN)]),
+    Key::new("timeout", time),
+    Key::new("retries", whole),
+    Key::new("deadline", time),
+    Key::new("smooth", yes_or_no),
+    Key::new("max-age", time),
+    Key::new("max-delete", parses::<Ceiling>),
+    Key::new("cpu-limit", cpu_limit)
+        .with(&[("CPU_THROTTLE_ENABLED", SWITCH), ("CPU_USAGE_THRESHOLD", PERCENT)]),
+    Key::new("memory-limit", parses::<MemoryLimit>).with(&[("MEMORY_LIMIT_MB", MEGABYTES)]),
 ];
 
 /// The setting of systems whose commands have this guard.
-const PROTECT: Key = Key { name: "protect", variable: None, check: anything };
+const PROTECT: Key = Key::new("protect", anything);
 
 const BASE_URL: &str = "base-url";
 
@@ -54,35 +81,37 @@ pub struct Source {
     pub variable: &'static str,
     /// The key that it sets.
     pub key: String,
-    /// Turns its text into the key's.
-    pub read: fn(&str) -> String,
+    /// Turns its text into the key's; an empty one sets nothing.
+    pub read: Read,
 }
 
 /// Every variable that sets something. Of those that set the same key, the first one goes before
 /// the others.
 pub fn sources(systems: Systems) -> Vec<Source> {
-    let program = PROGRAM_KEYS.iter().filter_map(|key| {
-        let (key, variable) = (key.name.to_owned(), key.variable?);
-        Some(Source { variable, key, read: str::to_owned })
+    let program = PROGRAM_KEYS.iter().flat_map(|key| {
+        let source = |&(variable, read)| Source { variable, key: key.name.to_owned(), read };
+        key.variables.iter().map(source)
     });
     program.chain(systems.iter().flat_map(|connector| sources_of(connector))).collect()
 }
 
 fn sources_of(connector: &'static Connector) -> Vec<Source> {
     let system = connector.name;
-    let source = |variable: &'static str, name: &str, read: fn(&str) -> String| Source {
+    let source = |variable: &'static str, name: &str, read: Read| Source {
         variable,
         key: format!("{system}.{name}"),
         read,
     };
-    let plain = |variable: &'static str, name: &str| source(variable, name, str::to_owned);
+    let plain = |variable: &'static str, name: &str| source(variable, name, PLAIN);
     let places = connector.base_url_variables.iter().map(|variable| plain(variable, BASE_URL));
     let settings = connector
         .settings
         .iter()
         .flat_map(|setting| setting.variables.iter().map(|variable| plain(variable, setting.name)));
     let own = connector.variables.iter().map(|own| source(own.variable, own.setting, own.read));
-    let general = SYSTEM_KEYS.iter().filter_map(|key| Some(plain(key.variable?, key.name)));
+    let general = SYSTEM_KEYS.iter().flat_map(|key| {
+        key.variables.iter().map(|&(variable, read)| source(variable, key.name, read))
+    });
     places.chain(settings).chain(own).chain(general).collect()
 }
 
@@ -98,6 +127,7 @@ pub fn check_of(systems: Systems, key: &str) -> Option<Check> {
         Some("") => Some(quota_choice),
         Some(window) => window_check(connector, window),
         None if rest == PROTECT.name => can_protect(connector).then_some(PROTECT.check),
+        None if rest == BASE_URL => connector.has_base_url().then_some(anything),
         None => find(SYSTEM_KEYS, rest),
     }
 }
@@ -118,7 +148,9 @@ pub fn all(systems: Systems) -> Vec<String> {
     let mut keys: Vec<String> = PROGRAM_KEYS.iter().map(|key| key.name.to_owned()).collect();
     for connector in systems {
         let system = connector.name;
-        keys.extend(SYSTEM_KEYS.iter().map(|key| format!("{system}.{}", key.name)));
+        let shared =
+            SYSTEM_KEYS.iter().filter(|key| key.name != BASE_URL || connector.has_base_url());
+        keys.extend(shared.map(|key| format!("{system}.{}", key.name)));
         keys.extend(can_protect(connector).then(|| format!("{system}.{}", PROTECT.name)));
         keys.extend(connector.settings.iter().map(|own| format!("{system}.{}", own.name)));
         keys.extend(connector.windows.iter().map(|w| format!("{system}.quota.{}", w.name)));

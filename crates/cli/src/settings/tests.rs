@@ -40,6 +40,7 @@ static STORE: Connector = Connector {
 static STORES: &[&Connector] = &[&STORE];
 
 const STORE_DEFAULTS: &str = "[store]\nbase-url = \"https://store.example\"\ntimeout = \"60s\"\n\
+    cpu-limit = \"85%\"\nmemory-limit = \"80%\"\n\
     deadline = \"15m\"\nretries = 3\nprofile = \"maximum\"\nconcurrency = 10\nreserve = \"5%\"\n";
 
 /// The settings of the store under this file and these variables.
@@ -75,7 +76,8 @@ fn the_defaults_are_whole() {
     assert_eq!((limits.reserve, limits.full_rate), (0.0, Some(50.0)));
     for connector in CONNECTORS {
         let key = format!("{}.base-url", connector.name);
-        assert_eq!(settings.text(&key), Some(connector.base_url));
+        let base_url = connector.has_base_url().then_some(connector.base_url);
+        assert_eq!(settings.text(&key), base_url);
     }
 }
 
@@ -146,6 +148,59 @@ fn the_first_base_url_that_is_set_wins() {
     assert_eq!(place(&[("OLD_STORE_URL", "https://old")]), "https://old");
     let both = [("OLD_STORE_URL", "https://old"), ("STORE_BASE_URL", "https://new")];
     assert_eq!(place(&both), "https://new");
+}
+
+#[test]
+fn a_system_without_a_base_url_has_no_setting_for_one() {
+    static DATABASE: Connector = Connector { name: "database", base_url: "", ..STORE };
+    static SYSTEMS: &[&Connector] = &[&DATABASE, &STORE];
+    let mut settings = Settings::none(SYSTEMS);
+    let text = "[database]\nbase-url = \"https://example.com\"\n";
+    let error = settings.take_toml(text, &Origin::Default).unwrap_err().to_string();
+    assert!(error.contains("there is no setting `database.base-url`"), "{error}");
+    let keys = keys::all(SYSTEMS);
+    assert!(!keys.contains(&"database.base-url".to_owned()), "{keys:?}");
+    assert!(keys.contains(&"store.base-url".to_owned()), "{keys:?}");
+    assert!(keys.contains(&"database.timeout".to_owned()), "{keys:?}");
+}
+
+#[test]
+fn the_machine_s_limits_have_variables_with_units_of_their_own() {
+    let cpu = |variables: &[(&str, &str)]| store("", variables).unwrap().cpu_limit("store");
+    assert_eq!(cpu(&[]), Some(0.85));
+    assert_eq!(cpu(&[("CPU_USAGE_THRESHOLD", "70")]), Some(0.70));
+    assert_eq!(cpu(&[("CPU_USAGE_THRESHOLD", "100")]), None);
+    assert_eq!(cpu(&[("CPU_THROTTLE_ENABLED", "true")]), Some(0.85));
+    let both = [("CPU_USAGE_THRESHOLD", "70"), ("CPU_THROTTLE_ENABLED", "true")];
+    assert_eq!(cpu(&both), Some(0.70), "a switch that is on says nothing about the limit");
+    assert_eq!(cpu(&[("CPU_USAGE_THRESHOLD", "70"), ("CPU_THROTTLE_ENABLED", "false")]), None);
+    let memory = |variables: &[(&str, &str)]| {
+        store("", variables).unwrap().memory_limit("store").bytes(1_000_000)
+    };
+    assert_eq!(memory(&[]), 800_000);
+    assert_eq!(memory(&[("MEMORY_LIMIT_MB", "2")]), 2 * 1024 * 1024);
+    for (variable, text, word) in [
+        ("CPU_USAGE_THRESHOLD", "0", "is not a limit"),
+        ("CPU_USAGE_THRESHOLD", "101", "is not a limit"),
+        ("CPU_USAGE_THRESHOLD", "nan", "is not a limit"),
+        ("CPU_THROTTLE_ENABLED", "perhaps", "is not a limit"),
+        ("MEMORY_LIMIT_MB", "0", "is no amount of memory"),
+        ("MEMORY_LIMIT_MB", "-1", "is no amount of memory"),
+        ("MEMORY_LIMIT_MB", "99999999999999999999", "is no amount of memory"),
+    ] {
+        let error = store("", &[(variable, text)]).unwrap_err().to_string();
+        assert!(error.contains(word) && error.contains(variable), "{text}: {error}");
+    }
+    for (text, expected) in [
+        ("80%", Ok(MemoryLimit::Share(0.8))),
+        ("100 %", Ok(MemoryLimit::Share(1.0))),
+        ("1 MB", Ok(MemoryLimit::Bytes(1024 * 1024))),
+    ] {
+        assert_eq!(text.parse(), expected);
+    }
+    for text in ["", "80", "0%", "101%", "1.5MB", "2GB", "%", "MB"] {
+        assert!(text.parse::<MemoryLimit>().is_err(), "{text}");
+    }
 }
 
 #[test]

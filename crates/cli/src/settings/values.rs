@@ -52,6 +52,67 @@ impl FromStr for Ceiling {
     }
 }
 
+/// The memory that a run may take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum MemoryLimit {
+    /// A share of the machine's memory, above 0 and at most 1.
+    Share(f64),
+    /// So many bytes.
+    Bytes(u64),
+}
+
+impl Default for MemoryLimit {
+    fn default() -> Self {
+        Self::Share(0.80)
+    }
+}
+
+impl MemoryLimit {
+    /// The limit on a machine with so much memory, in bytes; at least one.
+    #[must_use]
+    pub fn bytes(self, machine: u64) -> u64 {
+        match self {
+            Self::Share(share) => ((machine as f64 * share) as u64).max(1),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+impl FromStr for MemoryLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("`{text}` is no amount of memory; write a share such as 80%, or 4096MB");
+        if let Some(percent) = text.strip_suffix('%') {
+            return match percent.trim().parse::<f64>() {
+                Ok(percent) if percent > 0.0 && percent <= 100.0 => {
+                    Ok(Self::Share(percent / 100.0))
+                }
+                _ => Err(wrong()),
+            };
+        }
+        let number = text.strip_suffix("MB").ok_or_else(wrong)?;
+        let megabytes = number.trim().parse::<u64>().ok().filter(|number| *number > 0);
+        let bytes = megabytes.and_then(|number| number.checked_mul(BYTES_A_MEGABYTE));
+        bytes.map(Self::Bytes).ok_or_else(wrong)
+    }
+}
+
+/// A megabyte of memory, as machines are sold.
+const BYTES_A_MEGABYTE: u64 = 1024 * 1024;
+
+/// Reads a share of processor time from which a run slows down, from above 0 to 1.
+pub fn parse_cpu_limit(text: &str) -> Result<f32, String> {
+    let percent = text.strip_suffix('%').and_then(|number| number.trim().parse::<f32>().ok());
+    match percent {
+        Some(percent) if percent > 0.0 && percent <= 100.0 => Ok(percent / 100.0),
+        _ => Err(format!(
+            "`{text}` is not a limit; write a percentage such as 85%, or 100% for none"
+        )),
+    }
+}
+
 /// Reads a time as people write it: `250ms`, `30s`, `15m`, `24h`, `7d`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a time; write 250ms, 30s, 15m, 24h or 7d");
@@ -95,6 +156,16 @@ pub(super) fn output(text: &str) -> Result<(), String> {
 
 pub(super) fn share(text: &str) -> Result<(), String> {
     parse_share(text).map(|_| ())
+}
+
+pub(super) fn cpu_limit(text: &str) -> Result<(), String> {
+    parse_cpu_limit(text).map(|_| ())
+}
+
+/// A plain number with this unit behind it; any other text is left as it is.
+pub(super) fn with_unit(text: &str, unit: &str) -> String {
+    let text = text.trim();
+    if text.parse::<f64>().is_ok() { format!("{text}{unit}") } else { text.to_owned() }
 }
 
 pub(super) fn time(text: &str) -> Result<(), String> {

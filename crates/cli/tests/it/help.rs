@@ -100,6 +100,7 @@ fn the_commands_tell_what_they_are_for() {
         kv           Workers KV: list, get, put, delete, export, import, copy, verify
         cache        Purge or invalidate the cache of zones
         zones        The zones of the account
+        migrate      Migrate documents of a MongoDB into another shape
         apply        Carry out a plan, exactly
         resume       Go on with a run that stopped
         runs         List the runs that are kept

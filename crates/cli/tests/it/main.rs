@@ -15,6 +15,8 @@ mod explorer;
 mod help;
 mod kill;
 mod kv;
+mod load;
+mod migrate;
 mod plan;
 mod resume;
 mod run;

@@ -263,28 +263,42 @@ fn settings_come_from_five_layers_and_say_which() {
     let program = home.windlass(&["config", "show", "--output", "text"]);
     let ended = program.env("CONCURRENCY", "13").run().code(0);
     expect![[r#"
-        cloudflare.base-url     https://api.cloudflare.com/client/v4  default
-        cloudflare.concurrency  13                                    environment CONCURRENCY
-        cloudflare.deadline     15m                                   default
-        cloudflare.max-age      24h                                   default
-        cloudflare.profile      maximum                               default
-        cloudflare.purge-plan   free                                  default
-        cloudflare.reserve      5%                                    default
-        cloudflare.retries      5                                     default
-        cloudflare.smooth       false                                 default
-        cloudflare.timeout      60s                                   default
-        output                  text                                  flag --output
-        state-dir               HOME/state                 environment WINDLASS_STATE_DIR
-        workos.base-url         https://api.workos.com                default
-        workos.concurrency      13                                    environment CONCURRENCY
-        workos.deadline         15m                                   default
-        workos.max-age          24h                                   default
-        workos.profile          balanced                              default
-        workos.protect                                                default
-        workos.reserve          0%                                    default
-        workos.retries          7                                     CONFIG/config.toml
-        workos.smooth           false                                 default
-        workos.timeout          11s                                   windlass.toml
+        cloudflare.base-url      https://api.cloudflare.com/client/v4  default
+        cloudflare.concurrency   13                                    environment CONCURRENCY
+        cloudflare.cpu-limit     100%                                  environment CPU_THROTTLE_ENABLED
+        cloudflare.deadline      15m                                   default
+        cloudflare.max-age       24h                                   default
+        cloudflare.memory-limit  80%                                   default
+        cloudflare.profile       maximum                               default
+        cloudflare.purge-plan    free                                  default
+        cloudflare.reserve       5%                                    default
+        cloudflare.retries       5                                     default
+        cloudflare.smooth        false                                 default
+        cloudflare.timeout       60s                                   default
+        mongo.concurrency        13                                    environment CONCURRENCY
+        mongo.cpu-limit          100%                                  environment CPU_THROTTLE_ENABLED
+        mongo.deadline           15m                                   default
+        mongo.max-age            24h                                   default
+        mongo.memory-limit       80%                                   default
+        mongo.profile            maximum                               default
+        mongo.reserve            0%                                    default
+        mongo.retries            5                                     default
+        mongo.smooth             false                                 default
+        mongo.timeout            30s                                   default
+        output                   text                                  flag --output
+        state-dir                HOME/state                 environment WINDLASS_STATE_DIR
+        workos.base-url          https://api.workos.com                default
+        workos.concurrency       13                                    environment CONCURRENCY
+        workos.cpu-limit         100%                                  environment CPU_THROTTLE_ENABLED
+        workos.deadline          15m                                   default
+        workos.max-age           24h                                   default
+        workos.memory-limit      80%                                   default
+        workos.profile           balanced                              default
+        workos.protect                                                 default
+        workos.reserve           0%                                    default
+        workos.retries           7                                     CONFIG/config.toml
+        workos.smooth            false                                 default
+        workos.timeout           11s                                   windlass.toml
     "#]]
     .assert_eq(&redacted(&ended.out).replace("HOME/.config/windlass/", "CONFIG/"));
     let json = home.windlass(&["config", "show", "--output", "json"]).run().code(0);

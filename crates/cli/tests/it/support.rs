@@ -256,6 +256,8 @@ impl Home {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.path())
             .env("WINDLASS_STATE_DIR", self.state())
+            // All tests at once keep the processor busier than any run would tolerate.
+            .env("CPU_THROTTLE_ENABLED", "false")
             .current_dir(self.work())
             .stdin(Stdio::null());
         Program { command, line: Vec::new() }

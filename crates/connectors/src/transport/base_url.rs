@@ -13,36 +13,51 @@ use http::uri::{Authority, Scheme};
 /// two plans for the same remote compare equal. It holds no credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl {
-    scheme: Scheme,
-    authority: Authority,
+    /// `None` where the remote has no URL of its own.
+    place: Option<(Scheme, Authority)>,
     prefix: String,
 }
 
 impl BaseUrl {
+    /// The base URL of a remote that has none, because its key says where it is.
+    #[must_use]
+    pub fn nowhere() -> Self {
+        Self { place: None, prefix: String::new() }
+    }
+
     /// The URL of `path`, which starts with a slash and may have a query; what comes from outside
     /// must be percent-encoded already.
     ///
     /// # Errors
     ///
-    /// Fails when `path` is not a valid path of a URL.
+    /// Fails when `path` is not a valid path of a URL, and where there is no base URL.
     pub fn join(&self, path: &str) -> Result<Uri, http::Error> {
         let full = if self.prefix.is_empty() {
             Uri::builder().path_and_query(path)
         } else {
             Uri::builder().path_and_query(format!("{}{path}", self.prefix))
         };
-        full.scheme(self.scheme.clone()).authority(self.authority.clone()).build()
+        match &self.place {
+            Some((scheme, authority)) => {
+                full.scheme(scheme.clone()).authority(authority.clone()).build()
+            }
+            // A scheme without a host is no URL.
+            None => full.scheme(Scheme::HTTPS).build(),
+        }
     }
 
-    /// The host name or address, without port.
+    /// The host name or address, without port; empty where there is no base URL.
     pub fn host(&self) -> &str {
-        self.authority.host()
+        self.place.as_ref().map_or("", |(_, authority)| authority.host())
     }
 }
 
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.scheme, self.authority, self.prefix)
+        match &self.place {
+            Some((scheme, authority)) => write!(f, "{scheme}://{authority}{}", self.prefix),
+            None => Ok(()),
+        }
     }
 }
 
@@ -124,7 +139,7 @@ pub fn check_base_url(text: &str) -> Result<BaseUrl, BaseUrlError> {
     let scheme = uri.scheme().ok_or(BaseUrlError::MissingScheme)?.clone();
     let authority = one_spelling(&uri)?;
     let prefix = uri.path().trim_end_matches('/').to_owned();
-    Ok(BaseUrl { scheme, authority, prefix })
+    Ok(BaseUrl { place: Some((scheme, authority)), prefix })
 }
 
 /// The rules that hold for the URL of every request: an absolute http or https URL without user

@@ -11,6 +11,7 @@
 //! - `plan_apply`: what becomes of a plan when it meets the remote
 //! - `faults`: single faults, refusals, and what the remote's headers say
 //! - `cloudflare`: all of this for the second system, and what only it has
+//! - `mongo`: the laws for the third, on real sockets and in real time
 
 #[cfg(test)]
 mod cloudflare;
@@ -20,6 +21,8 @@ mod faults;
 mod fixtures;
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod mongo;
 #[cfg(test)]
 mod plan_apply;
 #[cfg(test)]

@@ -185,6 +185,12 @@ impl Gate {
         before != hold
     }
 
+    /// Whether this watch holds new work up.
+    #[must_use]
+    pub fn is_held(&self, watch: &str) -> bool {
+        self.state().holds.contains_key(watch)
+    }
+
     /// Sets a ceiling in requests a second, or takes it away.
     pub fn set_rate(&self, rate: Option<f64>) {
         self.state().set_rate(rate);

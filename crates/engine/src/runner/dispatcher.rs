@@ -201,6 +201,7 @@ impl Dispatcher {
         });
         if self.retry_failed && self.failed.count() > 0 {
             let steps: Steps = self.failed.iter().collect();
+            self.job.reopened();
             self.reopen(steps);
         }
     }

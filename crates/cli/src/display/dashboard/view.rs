@@ -10,16 +10,22 @@ use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Sparkline};
 use windlass_engine::Moment;
+use windlass_engine::event::Waiting;
 use windlass_engine::remote::{Meter, WindowMeter};
-use windlass_engine::tally::{PhaseTally, Tally};
+use windlass_engine::tally::{Load, PhaseTally, Tally};
 
 /// The phases that are shown at once: those around the one at work.
-const PHASES_MAX: u16 = 4;
+const PHASES_MAX: u16 = 10;
 /// The quota windows that are shown.
-const WINDOWS_MAX: u16 = 5;
-/// Title, throughput with three rows of sparkline, state, and the line of keys.
-const THROUGHPUT_ROWS: u16 = 6;
+const WINDOWS_MAX: u16 = 8;
+/// The lines about the state of the run.
 const STATE_ROWS: u16 = 4;
+/// The alerts, and the reasons to wait besides the first, that are shown.
+const NOTICES_MAX: usize = 4;
+/// From so many rows on the chart of the throughput is a high one.
+const TALL: u16 = 32;
+/// The columns of the overall bar, at most.
+const BAR_MAX: usize = 60;
 
 /// Everything that one drawing needs.
 pub(super) struct View<'a> {
@@ -31,24 +37,28 @@ pub(super) struct View<'a> {
 
 impl View<'_> {
     pub(super) fn draw(&self, frame: &mut Frame<'_>) {
-        let phases = rows(self.tally.phases.len(), PHASES_MAX) + 2;
+        let area = frame.area();
+        let notices = self.notices(usize::from(area.width));
         let windows = rows(self.meter.windows.len(), WINDOWS_MAX).max(STATE_ROWS) + 2;
-        let [title, top, middle, quota, events, keys] = Layout::vertical([
-            Constraint::Length(1),
-            Constraint::Length(phases),
-            Constraint::Length(THROUGHPUT_ROWS),
-            Constraint::Length(windows),
-            Constraint::Fill(1),
-            Constraint::Length(1),
-        ])
-        .areas(frame.area());
-        let [windows, state] =
-            Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(quota);
+        let chart = if area.height < TALL { 5 } else { 8 };
+        let wishes = [
+            Wish { rank: 0, least: 1, most: 1 },
+            Wish { rank: 1, least: 1, most: 1 },
+            Wish { rank: 2, least: 1, most: rows(notices.len(), NOTICES_MAX as u16 + 1) },
+            Wish { rank: 3, least: 3, most: rows(self.tally.phases.len(), PHASES_MAX) + 2 },
+            Wish { rank: 6, least: 3, most: chart },
+            Wish { rank: 4, least: 3, most: windows },
+            Wish { rank: 7, least: 3, most: u16::MAX },
+            Wish { rank: 5, least: 1, most: 1 },
+        ];
+        let [title, overall, notes, phases, throughput, state, events, keys] =
+            Layout::vertical(heights(area.height, wishes).map(Constraint::Length)).areas(area);
         frame.render_widget(self.title(title.width), title);
-        self.phases(frame, top);
-        self.throughput(frame, middle);
-        self.windows(frame, windows);
-        self.state(frame, state);
+        frame.render_widget(self.overall(usize::from(overall.width)), overall);
+        frame.render_widget(Paragraph::new(notices), notes);
+        self.phases(frame, phases);
+        self.throughput(frame, throughput);
+        self.limits(frame, state);
         self.events(frame, events);
         frame.render_widget(self.keys(), keys);
     }
@@ -56,13 +66,66 @@ impl View<'_> {
     fn title(&self, columns: u16) -> Line<'static> {
         let board = self.board;
         let name = format!(" windlass  {} {}", board.system, board.operation);
-        let elapsed = words::duration(self.tally.elapsed_at(self.now));
-        let run = format!("{}  account {}  {elapsed} ", self.tally.run, board.account);
+        let run = format!("{}  account {} ", self.tally.run, board.account);
         let (name, run) = (words::plain(&name), words::plain(&run));
         let room = usize::from(columns).saturating_sub(words::width(&name) + 2);
         let run = words::cut(&run, room);
         let gap = room.saturating_sub(words::width(&run)) + 2;
         Line::from(format!("{name}{}{run}", " ".repeat(gap))).reversed()
+    }
+
+    /// All phases together: how much is done, since when, and until when.
+    fn overall(&self, columns: usize) -> Line<'static> {
+        let tally = self.tally;
+        let settled = tally.counts.settled();
+        let elapsed = words::duration(tally.elapsed_at(self.now));
+        let mut text = String::new();
+        if tally.steps > 0 {
+            text.push_str(&format!(
+                "{}  {}/{}  ",
+                words::percent(settled, tally.steps),
+                words::count(settled),
+                words::count(tally.steps)
+            ));
+        }
+        text.push_str(&format!("elapsed {elapsed}"));
+        if let Some(eta) = self.board.progress.eta(self.now, tally, self.meter) {
+            text.push_str(&format!("  ETA {}", words::eta(eta)));
+        }
+        let name = " Overall ";
+        let room = columns.saturating_sub(words::width(name) + words::width(&text) + 2);
+        let bar = if tally.steps == 0 || room < 4 { 0 } else { room.min(BAR_MAX) };
+        Line::from(vec![
+            Span::from(name).bold(),
+            Span::from(words::progress_bar(settled, tally.steps, bar)).fg(Color::Cyan),
+            Span::from(format!(" {text}")),
+        ])
+    }
+
+    /// What it waits for and the alerts that are raised; the first line is always there.
+    fn notices(&self, columns: usize) -> Vec<Line<'static>> {
+        let tally = self.tally;
+        let cut = |text: String| words::cut(&words::plain(&text), columns);
+        let alert = |(name, message): (&String, &String)| {
+            Line::from(cut(format!(" ! alert {name}: {message} "))).fg(Color::Red).bold().reversed()
+        };
+        let held = |(by, reason): (&String, &String)| format!(" held by {by}: {reason}");
+        // What holds it is told by name, so the gate's word for the same is not needed.
+        let is_told = |reason: &String| tally.held.values().any(|held| held == reason);
+        let waiting = match &self.meter.waiting {
+            Some(Waiting::Held(reason)) if is_told(reason) && !self.is_stopping() => None,
+            _ => story::waiting(self.meter, self.is_stopping()),
+        };
+        let waiting = waiting.map(|waiting| format!(" {waiting}"));
+        let mut waits = waiting.into_iter().chain(tally.held.iter().map(held));
+        let yellow = |text: String| Line::from(cut(text)).fg(Color::Yellow);
+        let first = waits.next().map_or_else(|| Line::from(" at work"), yellow);
+        let more = tally.alerts.iter().map(alert).chain(waits.map(yellow));
+        std::iter::once(first).chain(more.take(NOTICES_MAX)).collect()
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.board.progress.is_stopping()
     }
 
     fn phases(&self, frame: &mut Frame<'_>, area: Rect) {
@@ -105,6 +168,9 @@ impl View<'_> {
         if counts.skipped > 0 {
             after.push_str(&format!(" - {}", words::count(counts.skipped)));
         }
+        if counts.elsewhere > 0 {
+            after.push_str(&format!(" + {} by others", words::count(counts.elsewhere)));
+        }
         if let Some((current, pace)) = self.board.progress.pace()
             && current == index
             && let Some(eta) = pace.eta(self.now, left(phase), self.tally, self.meter)
@@ -139,8 +205,9 @@ impl View<'_> {
         let block = boxed(&format!("Throughput: {speed}"));
         let inner = block.inner(area);
         frame.render_widget(block, area);
+        let answers_rows = u16::from(inner.height > 1);
         let [chart, answers] =
-            Layout::vertical([Constraint::Fill(1), Constraint::Length(1)]).areas(inner);
+            Layout::vertical([Constraint::Fill(1), Constraint::Length(answers_rows)]).areas(inner);
         let spark = tally.spark(now);
         let newest = spark.len().saturating_sub(usize::from(chart.width));
         let spark = spark.get(newest..).unwrap_or_default();
@@ -154,6 +221,17 @@ impl View<'_> {
         frame.render_widget(Line::from(answers_text), answers);
     }
 
+    /// The windows of the quota beside the state, which has all of the width where there are none.
+    fn limits(&self, frame: &mut Frame<'_>, area: Rect) {
+        if self.meter.windows.is_empty() {
+            return self.state(frame, area);
+        }
+        let halves = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]);
+        let [windows, state] = halves.areas(area);
+        self.windows(frame, windows);
+        self.state(frame, state);
+    }
+
     fn windows(&self, frame: &mut Frame<'_>, area: Rect) {
         let block = boxed("Quota left");
         let inner = block.inner(area);
@@ -162,33 +240,34 @@ impl View<'_> {
         let windows = &self.meter.windows;
         let name = |window: &WindowMeter| words::width(&window.name);
         let widest = windows.iter().map(name).max().unwrap_or(0);
-        let mut lines: Vec<Line<'static>> =
+        let lines: Vec<Line<'static>> =
             windows.iter().map(|window| quota(window, widest, room)).collect();
-        if lines.is_empty() {
-            lines.push(Line::from("no limit known"));
-        }
         frame.render_widget(Paragraph::new(lines), inner);
     }
 
     fn state(&self, frame: &mut Frame<'_>, area: Rect) {
         let (tally, meter) = (self.tally, self.meter);
-        let stopping = self.board.progress.is_stopping();
-        let waiting = match story::waiting(meter, stopping) {
-            Some(waiting) => Line::from(waiting).fg(Color::Yellow),
-            None => Line::from("at work"),
+        let ceiling = meter.rate.map_or("none".to_owned(), words::rate);
+        let failed = tally.counts.failed;
+        let share = match failed {
+            0 => String::new(),
+            failed => format!(" ({})", words::percent(failed, tally.counts.settled())),
         };
-        let rate = meter.rate.map_or("none".to_owned(), words::rate);
-        let lines = vec![
-            waiting,
-            Line::from(format!("on the wire {}/{}", meter.in_flight, meter.concurrency)),
-            Line::from(format!("ceiling {rate}")),
+        let errors = Line::from(format!("errors {}{share}", words::count(failed)));
+        let mut lines = vec![
             Line::from(format!(
-                "attempts {}, retries {}, 429s {}",
-                words::count(tally.attempts),
+                "on the wire {}/{}, ceiling {ceiling}",
+                meter.in_flight, meter.concurrency
+            )),
+            Line::from(format!(
+                "batch {}, retries {}, 429s {}",
+                words::count(tally.batch),
                 words::count(tally.retries),
                 words::count(tally.throttled)
             )),
+            if failed > 0 { errors.fg(Color::Red) } else { errors },
         ];
+        lines.extend(tally.load.map(load));
         frame.render_widget(Paragraph::new(lines).block(boxed("State")), area);
     }
 
@@ -262,6 +341,55 @@ impl PhaseRow {
     }
 }
 
+/// What one part of the screen would like.
+#[derive(Clone, Copy)]
+struct Wish {
+    /// How gladly it is kept where there is little room; 0 stays longest.
+    rank: u8,
+    /// With fewer rows it is left out.
+    least: u16,
+    /// It has no use for more.
+    most: u16,
+}
+
+/// The rows of each part. In the order of their ranks each gets its least while that fits, and
+/// then those that are there grow.
+fn heights<const N: usize>(rows: u16, wishes: [Wish; N]) -> [u16; N] {
+    let mut ranked: Vec<(usize, Wish)> = wishes.into_iter().enumerate().collect();
+    ranked.sort_by_key(|(_, wish)| wish.rank);
+    let mut heights = [0; N];
+    let mut room = rows;
+    for &(index, wish) in &ranked {
+        if wish.least <= room {
+            heights[index] = wish.least;
+            room -= wish.least;
+        }
+    }
+    for &(index, wish) in &ranked {
+        if heights[index] > 0 {
+            let more = wish.most.saturating_sub(wish.least).min(room);
+            heights[index] += more;
+            room -= more;
+        }
+    }
+    heights
+}
+
+fn load(load: Load) -> Line<'static> {
+    let Load { cpu, cpu_all, memory_bytes, memory_limit_bytes } = load;
+    let mut text = format!(
+        "memory {} of {}, CPU {:.0}%",
+        words::bytes(memory_bytes),
+        words::bytes(memory_limit_bytes),
+        cpu_all * 100.0
+    );
+    // What is spent on purpose, as on hashing, is no load that anything waits for.
+    if cpu_all - cpu >= 0.01 {
+        text.push_str(&format!(", {:.0}% on purpose", (cpu_all - cpu) * 100.0));
+    }
+    Line::from(text)
+}
+
 /// As many rows as things, within bounds.
 fn rows(things: usize, most: u16) -> u16 {
     u16::try_from(things).unwrap_or(most).clamp(1, most)
@@ -291,4 +419,32 @@ fn quota(window: &WindowMeter, widest: usize, room: usize) -> Line<'static> {
         Span::from(bar).fg(Color::Cyan),
         Span::from(text).fg(if is_slowed { Color::Yellow } else { Color::Reset }),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WISHES: [Wish; 4] = [
+        Wish { rank: 0, least: 1, most: 1 },
+        Wish { rank: 2, least: 3, most: 6 },
+        Wish { rank: 1, least: 3, most: 4 },
+        Wish { rank: 3, least: 3, most: u16::MAX },
+    ];
+
+    #[test]
+    fn what_matters_least_is_left_out_first_and_what_is_there_grows() {
+        for (rows, expected) in [
+            (0, [0, 0, 0, 0]),
+            (1, [1, 0, 0, 0]),
+            (3, [1, 0, 0, 0]),
+            (6, [1, 0, 4, 0]),
+            (7, [1, 3, 3, 0]),
+            (10, [1, 3, 3, 3]),
+            (12, [1, 4, 4, 3]),
+            (50, [1, 6, 4, 39]),
+        ] {
+            assert_eq!(heights(rows, WISHES), expected, "{rows}");
+        }
+    }
 }

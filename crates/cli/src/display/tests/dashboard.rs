@@ -5,7 +5,7 @@ use crate::display::dashboard::testing::Paper;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tokio::sync::mpsc::{Receiver, channel};
 use windlass_engine::Outcome;
-use windlass_engine::event::{Event, Stamped};
+use windlass_engine::event::{Event, Stamped, Waiting};
 use windlass_engine::remote::Meter;
 use windlass_engine::runner::{Command, Order};
 
@@ -42,16 +42,19 @@ fn everything_is_on_a_small_screen() {
     let screen = rows.join("\n");
     let expected = [
         " windlass  workos delete",
-        "account fp_12ab  20.0s",
+        "run-1  account fp_12ab",
+        " Overall ████████",
+        " 35.7%  501/1,400  elapsed 20.0s  ETA ",
+        " at work",
         " 50.1%  501/1,000  ✓ 499 ✗ 2  ETA ",
         "users         ░░░░",
         "Throughput: now 42.0/s, average 25.1/s, peak 289/s",
         "latency p50 41 ms, p95 41 ms, p99 41 ms",
         "480 of 500/1s",
         "12 of 50/60s, slowed to 70%",
-        "on the wire 7/10",
-        "ceiling 25.6/s",
-        "attempts 501, retries 0, 429s 1",
+        "on the wire 7/10, ceiling 25.6/s",
+        "batch 1, retries 0, 429s 1",
+        "errors 2 (0.3%)",
         "19s ! 429 for `delete organization`",
         " p pause   + faster   - slower   q stop   ? help",
     ];
@@ -59,6 +62,66 @@ fn everything_is_on_a_small_screen() {
         assert!(screen.contains(text), "{text:?} is missing in\n{screen}");
     }
     assert!(!screen.contains(HOSTILE) && !screen.contains('\x1b'), "{screen}");
+}
+
+/// Everything besides that a run can have: an alert, a hold, the machine's load, other processes.
+fn strained(feed: &mut Feed<Deaf>, paper: &mut Paper) {
+    let mut say = |event: Event| {
+        let stamped = Stamped { at: seconds(19.5), event };
+        feed.tally.take_in(&stamped);
+        paper.event(&stamped, &feed.tally);
+    };
+    say(Event::Load {
+        cpu: 0.25,
+        cpu_all: 0.95,
+        memory_bytes: 3_900 << 20,
+        memory_limit_bytes: 4_096 << 20,
+    });
+    let message = "memory is at 95 % of its limit".to_owned();
+    say(Event::Alert { name: "memory".into(), raised: true, message });
+    let reason = "memory is at 3,900 MB (memory-limit 4,096 MB), one request at a time";
+    say(Event::Held { by: "memory".into(), reason: reason.into() });
+    say(Event::Elsewhere { steps: (501..601).collect() });
+}
+
+#[test]
+fn what_holds_it_up_and_what_is_wrong_stands_above_the_rest() {
+    for (columns, rows) in [(80, 24), (140, 40)] {
+        let (mut feed, mut paper, _orders) = half_done(columns, rows);
+        strained(&mut feed, &mut paper);
+        let held = feed.tally.held.get("memory").cloned().unwrap();
+        let meter = Meter { waiting: Some(Waiting::Held(held)), windows: Vec::new(), ..meter() };
+        let screen = paper.draw(seconds(20.0), &feed.tally, &meter);
+        let expected = [
+            " windlass  workos delete",
+            " Overall ████████",
+            " held by memory: memory is at 3,900 MB (memory-limit 4,096 MB), one request at",
+            " ! alert memory: memory is at 95 % of its limit",
+            "┌ Progress ─",
+        ];
+        for (row, text) in screen.iter().zip(expected) {
+            assert!(row.starts_with(text), "{row}");
+        }
+        let screen = screen.join("\n");
+        for text in [
+            "✓ 499 ✗ 2 + 100 by others",
+            "memory 3,900 MB of 4,096 MB, CPU 95%, 70% on purpose",
+            "errors 2 (0.3%)",
+            "20s ! held by memory: ",
+            " p pause",
+        ] {
+            assert!(screen.contains(text), "{text:?} is missing in\n{screen}");
+        }
+    }
+}
+
+#[test]
+fn a_tall_screen_has_room_for_more() {
+    let (feed, mut paper, _orders) = half_done(140, 40);
+    let rows = paper.draw(seconds(20.0), &feed.tally, &meter());
+    let at = |text: &str| rows.iter().position(|row| row.contains(text)).unwrap();
+    assert_eq!(at("┌ Throughput:") + 8, at("┌ Quota left ─"), "a high chart");
+    assert!(rows.len() - at("┌ Events ─") > 12, "and more of what happened");
 }
 
 #[test]

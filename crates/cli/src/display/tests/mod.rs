@@ -4,8 +4,10 @@
 mod answer;
 mod bar;
 mod dashboard;
+mod expected;
 mod json;
 mod lines;
+mod metrics;
 mod pace;
 mod screen;
 mod summary;

@@ -300,14 +300,13 @@ fn numbers_that_make_no_sense() {
         exit code 2
 
         $ CONCURRENCY=many windlass workos delete 2005-12-17 --yes
-        error: `cloudflare.concurrency` from environment CONCURRENCY: `many` is not a \
-        number from 1 to 10,000
+        error: `mongo.concurrency` from environment CONCURRENCY: `many` is not a number \
+        from 1 to 10,000
         exit code 2
 
         $ MAX_REQUESTS_PER_SECOND=0 windlass workos delete 2005-12-17 --yes
-        error: `cloudflare.max-requests-per-second` from environment \
-        MAX_REQUESTS_PER_SECOND: `0` is not a rate; write requests a second, such as 40 or \
-        0.5
+        error: `mongo.max-requests-per-second` from environment MAX_REQUESTS_PER_SECOND: \
+        `0` is not a rate; write requests a second, such as 40 or 0.5
         exit code 2
 
     "#]]

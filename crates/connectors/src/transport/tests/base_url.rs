@@ -1,6 +1,6 @@
 //! The check of base URLs: one spelling for what is accepted, a hint for what is not.
 
-use crate::transport::{BaseUrlError, check_base_url};
+use crate::transport::{BaseUrl, BaseUrlError, check_base_url};
 
 #[test]
 fn accepted_urls_come_out_in_one_spelling() {
@@ -52,4 +52,11 @@ fn a_path_is_joined_behind_the_prefix() {
     let base = check_base_url("https://api.workos.com").unwrap();
     assert_eq!(base.join("/organizations").unwrap(), "https://api.workos.com/organizations");
     assert!(base.join("/a b").is_err());
+}
+
+#[test]
+fn nowhere_is_no_text_and_leads_nowhere() {
+    let nowhere = BaseUrl::nowhere();
+    assert_eq!((nowhere.to_string().as_str(), nowhere.host()), ("", ""));
+    assert!(nowhere.join("/").is_err());
 }
