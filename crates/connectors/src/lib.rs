@@ -22,7 +22,8 @@ pub use connector::{
 use clap::ArgMatches;
 
 /// Every system, in the order of the help.
-pub static CONNECTORS: &[&Connector] = &[&workos::CONNECTOR, &cloudflare::CONNECTOR, &mongo::CONNECTOR];
+pub static CONNECTORS: &[&Connector] =
+    &[&workos::CONNECTOR, &cloudflare::CONNECTOR, &mongo::CONNECTOR];
 
 /// The system of this name.
 #[must_use]

@@ -1,6 +1,6 @@
-//! The floor of the benchmarks on MongoDB: a bare loop of raw updates with 1,000 statements each, on
-//! the same driver as the program. It reads every source document once, makes the same targets by
-//! hand, and does nothing else: no plan, no checks, no journal, no checkpoint.
+//! The floor of the benchmarks on MongoDB: a bare loop of raw updates with 1,000 statements each,
+//! on the same driver as the program. It reads every source document once, makes the same targets
+//! by hand, and does nothing else: no plan, no checks, no journal, no checkpoint.
 
 use bson::{Document, RawDocumentBuf, doc, rawdoc};
 use futures_util::TryStreamExt;

@@ -36,7 +36,8 @@ function startWorkers() {
   return {
     async all(passwords) {
       const half = Math.ceil(passwords.length / WORKERS);
-      const parts = workers.map((worker, n) => hash(worker, passwords.slice(n * half, (n + 1) * half)));
+      const parts = workers.map((worker, n) => (
+      hash(worker, passwords.slice(n * half, (n + 1) * half))));
       return (await Promise.all(parts)).flat();
     },
     end: () => Promise.all(workers.map((worker) => worker.terminate())),
@@ -49,7 +50,8 @@ async function main() {
   const db = client.db();
   const people = new Map();
   for await (const doc of db.collection('responses').find({}).sort({ _id: 1 })) {
-    const name = typeof doc.name === 'string' ? doc.name.normalize('NFKC').trim().toLowerCase() : '';
+    const text = typeof doc.name === 'string' ? doc.name : '';
+    const name = text.normalize('NFKC').trim().toLowerCase();
     if (name && !people.has(name)) people.set(name, doc);
   }
   const workers = startWorkers();

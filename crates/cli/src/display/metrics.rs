@@ -219,6 +219,6 @@ fn machine(page: &mut Page<'_>, tally: &Tally) {
     page.single(name, "gauge", "Memory of the process.", load.memory_bytes);
     let name = "windlass_memory_limit_bytes";
     page.single(name, "gauge", "Memory that the process may take.", load.memory_limit_bytes);
-    let help = "Processor time of the machine in use, without what the run spends on purpose.";
+    let help = "Share of processor time in use, without what is spent on purpose.";
     page.single("windlass_cpu_ratio", "gauge", help, load.cpu);
 }

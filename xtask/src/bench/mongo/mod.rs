@@ -280,8 +280,8 @@ impl Field<'_> {
     }
 }
 
-/// The script, with its packages where Node looks for them: in its folder and in the one above, since
-/// npm keeps one folder to what one installation asked for.
+/// The script, with its packages where Node looks for them: in its folder and in the one above,
+/// since npm keeps one folder to what one installation asked for.
 fn script(place: &Place) -> Result<PathBuf> {
     program(&["node"]).context("node was not found")?;
     let npm = program(&["npm"]).context("npm was not found")?;

@@ -173,6 +173,7 @@ impl View<'_> {
         }
         if let Some((current, pace)) = self.board.progress.pace()
             && current == index
+            && self.tally.held.is_empty()
             && let Some(eta) = pace.eta(self.now, left(phase), self.tally, self.meter)
         {
             after.push_str(&format!("  ETA {}", words::eta(eta)));

@@ -62,7 +62,7 @@ windlass_memory_bytes{R} 4096
 # HELP windlass_memory_limit_bytes Memory that the process may take.
 # TYPE windlass_memory_limit_bytes gauge
 windlass_memory_limit_bytes{R} 8192
-# HELP windlass_cpu_ratio Processor time of the machine in use, without what the run spends on purpose.
+# HELP windlass_cpu_ratio Share of processor time in use, without what is spent on purpose.
 # TYPE windlass_cpu_ratio gauge
 windlass_cpu_ratio{R} 0.25
 # HELP windlass_held Whether this holds new work up.

@@ -128,8 +128,9 @@ fn catalogue(existing: &str) -> Option<(Scene, Vec<Vec<u8>>, String)> {
     let old: Vec<Document> =
         old.map(|(n, colour)| doc! { "lamp": format!("lamp-{n}"), "colour": colour }).collect();
     scene.db.insert("old", &old);
+    let since = DateTime::from_millis(1_699_999_999_123);
     let new = [
-        doc! { "_id": "lamp-0", "colour": "white", "price": 1.5, "since": DateTime::MIN },
+        doc! { "_id": "lamp-0", "colour": "white", "price": 1.5, "since": since },
         doc! { "_id": "lamp-1", "price": 7_i64, "colour": "white", "null": Bson::Null },
         doc! { "_id": "lamp-9", "colour": "white" },
     ];

@@ -53,26 +53,25 @@ impl Scene {
 }
 
 /// The tokens of the documents that become invitations: of several with one token the first, and
-/// of these the newest of each person and month, where that one is a first one.
+/// of these the newest of each person and month.
 pub fn expected_invitations(sources: &[Document]) -> BTreeSet<&str> {
-    let mut newest: BTreeMap<(String, &str), (i64, usize)> = BTreeMap::new();
-    let mut usable = Vec::new();
-    for (index, source) in sources.iter().enumerate() {
+    let mut taken = BTreeSet::new();
+    let mut newest: BTreeMap<(String, &str), (i64, &str)> = BTreeMap::new();
+    for source in sources {
         let (Some(person), Some(Bson::String(token))) = (person(source), source.get("token"))
         else {
             continue;
         };
-        let of = (person, text(source, "month"));
-        let created = created(source);
-        let best = newest.entry(of.clone()).or_insert((created, index));
-        if created > best.0 {
-            *best = (created, index);
+        if !taken.insert(token) {
+            continue;
         }
-        usable.push((index, of, token.as_str()));
+        let found = (created(source), token.as_str());
+        let best = newest.entry((person, text(source, "month"))).or_insert(found);
+        if found.0 > best.0 {
+            *best = found;
+        }
     }
-    let mut tokens = BTreeSet::new();
-    let first = usable.into_iter().filter(|(_, _, token)| tokens.insert(*token));
-    first.filter(|(index, of, _)| newest[of].1 == *index).map(|(_, _, token)| token).collect()
+    newest.into_values().map(|(_, token)| token).collect()
 }
 
 /// Who a document is of: blanks, capitals and the encoding of accents make nobody another person.

@@ -6,11 +6,13 @@ use super::{RECIPE, RUN, Scene, run_of};
 use crate::support::{Ended, Home, Running, wait_until};
 use mongodb::bson::{Document, doc};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use windlass_connectors::mongo::generate::Options as Recipe;
 
-/// Two ranges in the phases whose ranges have 2,000 steps, and four in that of passwords.
-const LARGE: Recipe = Recipe { documents: 2_600, people: 620, months: 12, seed: 7, big: false };
+/// Two ranges in the phases whose ranges have 2,000 steps, and nine in that of passwords: each of
+/// three machines takes the next one before its last is done.
+const LARGE: Recipe = Recipe { documents: 2_600, people: 1_700, months: 12, seed: 7, big: false };
 
 /// The name of the run that the first process began, when it can be joined.
 fn joinable(scene: &Scene) -> String {
@@ -41,6 +43,13 @@ fn shares(scene: &Scene, run: &str) -> Vec<(String, i64)> {
     workers.iter().map(share).collect()
 }
 
+/// How many machines have, or had, a range.
+fn at_work(scene: &Scene, run: &str) -> usize {
+    let ranges = scene.db.find("windlass_ranges", doc! { "run": run, "worker": { "$type": 2 } });
+    let workers = ranges.iter().map(|range| range.get_str("worker").unwrap());
+    workers.collect::<BTreeSet<&str>>().len()
+}
+
 /// The steps that several marks speak of.
 fn worked_twice(scene: &Scene, run: &str) -> Vec<i64> {
     let mut steps: Vec<i64> = Vec::new();
@@ -63,11 +72,19 @@ fn all_done(ended: Ended) -> Value {
 
 fn share_the_work(machines: usize) {
     let scene = Scene::simulated(&["--latency", "2ms..8ms", "--seed", "5"]).with(&LARGE);
-    let slow = ["--max-requests-per-second", "60"];
-    let first = begun(&scene, &slow);
+    let slow = ["--max-requests-per-second", "40"];
+    // A range of 200 people is ten batches, so that nobody takes all ranges at once.
+    let words = [RUN, &["--output", "json"], &slow].concat();
+    let first = scene.windlass(&words).env("BATCH_SIZE_INITIAL", "20").env("BATCH_SIZE_MAX", "20");
+    let first = first.spawn();
     let run = joinable(&scene);
+    // The work is held until everybody has a part of it.
+    scene.windlass(&["migrate", "pause", &run]).run().code(0);
     let homes: Vec<Home> = (1..machines).map(|_| Home::new()).collect();
     let others: Vec<Running> = homes.iter().map(|home| joined(&scene, home, &run, &slow)).collect();
+    wait_until("a range for each", || at_work(&scene, &run) == machines);
+    scene.windlass(&["migrate", "throttle", &run, "500"]).run().code(0);
+    scene.windlass(&["migrate", "resume", &run]).run().code(0);
     let report = all_done(first.wait());
     for other in others {
         let other = all_done(other.wait());

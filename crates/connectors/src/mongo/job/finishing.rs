@@ -32,7 +32,7 @@ impl Migrate {
                 break;
             }
             if let Some(record) = take_the_end(board, context, self.access.server_ms()).await? {
-                return Ok(self.end_here(context, board, plan, &record).await?);
+                return self.end_here(context, board, plan, &record).await;
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
@@ -49,8 +49,8 @@ impl Migrate {
         board: &Board,
         plan: &Plan,
         record: &RunRecord,
-    ) -> Result<Verified, Failure> {
-        let caught = self.catch_up(context).await?;
+    ) -> Result<Verified, DiscoverError> {
+        let caught = self.catch_up(context, plan).await?;
         drop_indexes(self, context, &record.indexes).await?;
         let written = self.count_written(context, board).await?;
         let planned = plan.header.steps;

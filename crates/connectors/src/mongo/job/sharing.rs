@@ -19,6 +19,8 @@ use windlass_engine::{Event, Failure, Kind, Steps};
 const RANGE_STEPS: usize = 2000;
 /// Steps of a range where each has a password to be hashed.
 const RANGE_STEPS_HASHED: usize = 200;
+/// Ranges that are written or read together.
+const RANGES_AT_ONCE: i64 = 20;
 
 /// The ranges that this process has, and what it knows of the others.
 #[derive(Debug, Default)]
@@ -30,6 +32,8 @@ pub(super) struct Held {
     /// The phases before this one are finished everywhere.
     phase: usize,
     told_elsewhere: bool,
+    /// The ceiling that people asked of all machines last.
+    rate: Option<f64>,
 }
 
 impl Held {
@@ -111,7 +115,7 @@ impl Migrate {
         while let Some(step) = lines.next_step()? {
             let most = self.range_steps(step.phase);
             ranges.extend(cutter.take(step, most));
-            if ranges.len() >= 20 {
+            if ranges.len() >= RANGES_AT_ONCE as usize {
                 board.put_ranges(context, &std::mem::take(&mut ranges)).await?;
             }
         }
@@ -224,7 +228,8 @@ impl Migrate {
             };
             context.signal(event).await;
         }
-        if wishes.rate != gate.meter().rate && wishes.rate.is_some() {
+        let obeyed = std::mem::replace(&mut self.held().rate, wishes.rate);
+        if wishes.rate != obeyed {
             gate.set_rate(wishes.rate);
             context.signal(Event::RateSet { per_second: wishes.rate }).await;
         }
@@ -251,12 +256,13 @@ impl Migrate {
         }
         let (mut next, mut phase) = (0, 0);
         loop {
-            let id = doc! { "$in": (next..next + 20).map(|n| format!("{}/{n:08}", board.run())).collect::<Vec<_>>() };
+            let some = (next..next + RANGES_AT_ONCE).map(|n| format!("{}/{n:08}", board.run()));
+            let id = doc! { "$in": some.collect::<Vec<_>>() };
             let ranges = board.ranges(context, doc! { "_id": id }, false).await?;
             if ranges.is_empty() {
                 return Ok(());
             }
-            next += 20;
+            next += RANGES_AT_ONCE;
             for range in ranges {
                 let number = usize::try_from(range.phase).unwrap_or_default();
                 if number > phase {

@@ -54,8 +54,10 @@ impl Secrets {
                         PasswordMode::Hash(_) => ("password", self.key.password(&of)),
                         PasswordMode::ResetToken => ("token", self.key.token(&of).text),
                     };
+                    // A plan leaves a name out that says no more than the key.
+                    let name = if line.label.is_empty() { &line.key } else { &line.label };
                     let told = json!({
-                        "key": line.key, "name": line.label, secret.0: secret.1.reveal(),
+                        "key": line.key, "name": name, secret.0: secret.1.reveal(),
                     });
                     writeln!(out, "{told}")?;
                     count += 1;

@@ -6,7 +6,7 @@ use crate::connector::{Answered, Query, QueryError};
 use crate::mongo::access::{Access, odd};
 use crate::mongo::board::{Line, Range, Stage};
 use crate::mongo::job::{Work, content_digest, id_text_of};
-use crate::mongo::mapping::{Given, Migration, Phase, differing, digest, id_value};
+use crate::mongo::mapping::{Existing, Given, Migration, Phase, differing, digest, id_value};
 use bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, doc};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -222,8 +222,10 @@ impl Verify {
             return Ok(0);
         };
         let stamp = known.migration.stamp.as_str();
+        let is_changed = is_changed_since(raw, stamp);
         let secret = phase.password.as_ref().map(|password| password.field.as_str());
         let without: Vec<&str> = [stamp].into_iter().chain(secret).collect();
+        let raw = &of_the_migration(phase, expected, raw)?;
         let content = u128::from_be_bytes(digest(raw, &without));
         let is_equal = content == content_digest(&expected.target)?;
         if deep {
@@ -234,7 +236,7 @@ impl Verify {
             return Ok(content);
         }
         let what = differing(&expected.target, raw, &without).join("; ");
-        if is_changed_since(raw, stamp) {
+        if is_changed {
             tally.changed_since += 1;
             tally.example(format!("{}: changed since the run: {what}", expected.key));
         } else {
@@ -328,6 +330,21 @@ fn target_of(
         now: DateTime::from_millis(now),
     };
     phase.target(source, &given)
+}
+
+/// What the migration wrote of a document: all of it, or its fields beside those that were there.
+fn of_the_migration(
+    phase: &Phase,
+    expected: &Expected,
+    raw: &RawDocumentBuf,
+) -> Result<RawDocumentBuf, Failure> {
+    if phase.existing != Existing::Merge {
+        return Ok(raw.clone());
+    }
+    let document = Document::try_from(raw).map_err(odd)?;
+    let is_ours = |(name, _): &(String, Bson)| expected.target.contains_key(name);
+    let document: Document = document.into_iter().filter(is_ours).collect();
+    RawDocumentBuf::try_from(&document).map_err(odd)
 }
 
 /// Whether a document is not as the run left it.

@@ -5,17 +5,21 @@
 
 use super::super::Migrate;
 use super::super::collisions::{at_path, text_of};
+use super::super::cores::on_all_cores;
+use super::super::listing::hash_of;
 use super::super::paging::Paging;
 use super::super::work::{Work, id_text_of};
 use super::super::writing::{Made, Sent, hex};
 use crate::mongo::access::odd;
 use crate::mongo::api::is_code;
 use crate::mongo::hashing::Secret;
-use crate::mongo::mapping::{Collision, Phase, digest, id_value, numbered};
+use crate::mongo::mapping::{Collision, Phase, Reference, Unique, digest, id_value, numbered};
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, Timestamp, doc};
 use mongodb::change_stream::event::OperationType;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use windlass_engine::job::{Context, Outcome};
+use windlass_engine::plan::{Line, Plan};
+use windlass_engine::runner::DiscoverError;
 use windlass_engine::{Event, Failure};
 
 /// The server has no change streams, or no history that goes back so far.
@@ -60,10 +64,44 @@ impl Caught {
     }
 }
 
+/// The phases and keys of what the plan left out: to look for their places again would ask the
+/// server about each of them, most likely to find the same reason.
+fn left_by_plan(plan: &Plan) -> Result<HashSet<(String, u128)>, DiscoverError> {
+    let mut left = HashSet::new();
+    let mut lines = plan.lines()?;
+    while let Some(line) = lines.next_line()? {
+        if let Line::Left(line) = line {
+            left.insert((line.phase, hash_of(&line.key)));
+        }
+    }
+    Ok(left)
+}
+
+/// Where a source belongs, and what is to be found there.
+struct Sought<'s> {
+    key: String,
+    id: Bson,
+    source: &'s RawDocument,
+    /// The keys of what it refers to.
+    references: Vec<String>,
+    /// How many of the sources at hand belong there.
+    count: u64,
+}
+
+/// What is to be done about a place.
+enum Verdict<'a> {
+    /// Nothing.
+    Same,
+    /// Its source says something else now.
+    Changed { key: String, target: Document, present: Document },
+    /// Nothing is there.
+    Missing(Fresh<'a>),
+}
+
 /// A target that is not there yet, with all that it is made of.
 struct Fresh<'a> {
     phase: &'a Phase,
-    key: &'a str,
+    key: String,
     source: &'a RawDocument,
     referred: Vec<Document>,
     work: Work,
@@ -72,7 +110,11 @@ struct Fresh<'a> {
 
 impl Migrate {
     /// Brings the targets up to what the sources say now.
-    pub(super) async fn catch_up(&self, context: &Context) -> Result<Caught, Failure> {
+    pub(super) async fn catch_up(
+        &self,
+        context: &Context,
+        plan: &Plan,
+    ) -> Result<Caught, DiscoverError> {
         let server = self.access.server(context).await?;
         let history = self.options.history.filter(|_| server.can_watch);
         if let Some((time, increment)) = history {
@@ -84,10 +126,10 @@ impl Migrate {
                     );
                     context.signal(Event::Warning { message }).await;
                 }
-                other => return other,
+                other => return Ok(other?),
             }
         }
-        self.by_reading(context).await
+        Ok(self.by_reading(context, &left_by_plan(plan)?).await?)
     }
 
     async fn by_stream(&self, context: &Context, from: Timestamp) -> Result<Caught, Failure> {
@@ -138,20 +180,42 @@ impl Migrate {
         Ok((changed, deleted.len() as u64))
     }
 
-    async fn by_reading(&self, context: &Context) -> Result<Caught, Failure> {
+    /// Reads all sources once more, without those that the plan left out.
+    async fn by_reading(
+        &self,
+        context: &Context,
+        left: &HashSet<(String, u128)>,
+    ) -> Result<Caught, Failure> {
         let mut caught = Caught::default();
         for phase in &self.migration.phases {
             let mut paging = Paging::new(&self.access, &phase.from, phase.filter.as_ref());
+            let (mut page_number, mut seen) = (0, 0);
             loop {
-                let page = paging.next(context).await?;
+                let mut page = paging.next(context).await?;
                 if page.is_empty() {
                     break;
                 }
-                caught.changed += page.len() as u64;
+                page_number += 1;
+                seen += page.len() as u64;
+                page.retain(|raw| {
+                    let id = id_text_of(raw).unwrap_or_default();
+                    !left.contains(&(phase.name.clone(), hash_of(&id)))
+                });
                 for some in page.chunks(AT_ONCE) {
                     self.reconcile(context, phase, some, &mut caught).await?;
                 }
+                let latency_us = u64::try_from(paging.latency.as_micros()).unwrap_or(u64::MAX);
+                let event = Event::Page {
+                    phase: format!("{} once more", phase.name),
+                    page: page_number,
+                    seen,
+                    selected: 0,
+                    latency_us,
+                    request_id: None,
+                };
+                context.signal(event).await;
             }
+            caught.changed += seen;
         }
         Ok(caught)
     }
@@ -164,96 +228,156 @@ impl Migrate {
         sources: &[RawDocumentBuf],
         caught: &mut Caught,
     ) -> Result<(), Failure> {
-        let now = self.now();
-        let mut places: BTreeMap<String, (&RawDocumentBuf, Vec<String>, u64)> = BTreeMap::new();
-        for source in sources {
-            if let Ok(place) = phase.place(source, now) {
-                let entry = places.entry(place.key).or_insert((source, place.references, 0));
-                entry.2 += 1;
+        let places = self.places(phase, sources);
+        let ids = places.iter().map(|place| place.id.clone()).collect();
+        let there = self.documents(context, &phase.to, ids, None).await?;
+        let referred = self.look_up(context, phase, &places).await?;
+        let verdicts = on_all_cores(self.threads(), &places, |place| {
+            self.compare(phase, place, there.get(&text_of(&place.id)), &referred)
+        });
+        for verdict in verdicts {
+            match verdict? {
+                Verdict::Same => {}
+                Verdict::Changed { key, target, present } => {
+                    self.update(context, phase, &key, &target, &present, caught).await?;
+                }
+                Verdict::Missing(fresh) => self.add_fresh(context, fresh, caught).await?,
             }
-        }
-        let mut ids = BTreeMap::new();
-        for (key, (source, ..)) in &places {
-            if let Ok(id) = phase.id(&self.migration, key, source) {
-                ids.insert(key.clone(), id);
-            }
-        }
-        let found =
-            self.access.by_ids(context, &phase.to, ids.values().cloned().collect(), None).await?;
-        let there: HashMap<String, RawDocumentBuf> =
-            found.value.into_iter().filter_map(|raw| Some((id_text_of(&raw)?, raw))).collect();
-        for (key, (source, references, count)) in &places {
-            let Some(id) = ids.get(key) else { continue };
-            let present = there.get(&text_of(id));
-            if present.is_some() && (phase.is_grouped() || phase.changes_existing()) {
-                continue;
-            }
-            let work = Work { count: *count, ..Work::default() };
-            self.mend(context, phase, (key, source, references), work, present, caught).await?;
         }
         Ok(())
     }
 
-    async fn mend(
-        &self,
-        context: &Context,
-        phase: &Phase,
-        (key, source, references): (&str, &RawDocument, &[String]),
-        mut work: Work,
-        present: Option<&RawDocumentBuf>,
-        caught: &mut Caught,
-    ) -> Result<(), Failure> {
-        let Some(referred) = self.look_up(context, phase, source, references).await? else {
-            return Ok(());
-        };
-        let present = present.map(Document::try_from).transpose().map_err(odd)?;
-        if let Some(present) = &present {
-            for rule in phase.unique.iter() {
-                if let (Collision::Number { .. }, Some(field)) =
-                    (&rule.collision, rule.fields.first())
-                    && let Some(Bson::String(given)) = at_path(present, field)
-                {
-                    work.set.insert(field.clone(), given.clone());
-                }
+    /// Where these sources belong, each place once.
+    fn places<'s>(&self, phase: &Phase, sources: &'s [RawDocumentBuf]) -> Vec<Sought<'s>> {
+        let mut places: BTreeMap<String, Sought<'s>> = BTreeMap::new();
+        for source in sources {
+            let Ok(place) = phase.place(source, self.now()) else { continue };
+            if let Some(known) = places.get_mut(&place.key) {
+                known.count += 1;
+            } else if let Ok(id) = phase.id(&self.migration, &place.key, source) {
+                let (key, references) = (place.key.clone(), place.references);
+                places.insert(place.key, Sought { key, id, source, references, count: 1 });
             }
         }
-        let Ok(target) = self.target(phase, source, key, &work, &referred) else {
-            return Ok(());
-        };
-        if let Some(present) = present {
-            return self.update(context, phase, key, &target, &present, caught).await;
-        }
-        let mut fresh = Fresh { phase, key, source, referred, work, target };
-        for rule in 0..phase.unique.len() {
-            if !self.is_free(context, rule, &mut fresh).await? {
-                return Ok(());
-            }
-        }
-        let Ok(plain) = self.plain_password(phase, source) else { return Ok(()) };
-        self.add(context, phase, key, plain, fresh.target, caught).await
+        places.into_values().collect()
     }
 
-    /// The targets that this one refers to, as they are now; `None` where one is missing, which
-    /// was a reason to leave the document out.
+    /// Documents by the texts of their `_id`s.
+    async fn documents(
+        &self,
+        context: &Context,
+        collection: &str,
+        ids: Vec<Bson>,
+        projection: Option<Document>,
+    ) -> Result<HashMap<String, Document>, Failure> {
+        let found = self.access.by_ids(context, collection, ids, projection).await?.value;
+        let read = |raw: &RawDocumentBuf| {
+            let document = Document::try_from(raw).map_err(odd)?;
+            Ok((id_text_of(raw).unwrap_or_default(), document))
+        };
+        found.iter().map(read).collect()
+    }
+
+    /// The targets that these places refer to, as they are now: for each reference of the phase by
+    /// `_id`.
     async fn look_up(
         &self,
         context: &Context,
         phase: &Phase,
-        source: &RawDocument,
-        keys: &[String],
-    ) -> Result<Option<Vec<Document>>, Failure> {
-        let mut referred = Vec::new();
-        for (reference, key) in phase.references.iter().zip(keys) {
+        places: &[Sought<'_>],
+    ) -> Result<Vec<HashMap<String, Document>>, Failure> {
+        let mut all = Vec::new();
+        for (n, reference) in phase.references.iter().enumerate() {
             let to = self.phase(reference.phase)?;
-            let Ok(id) = to.id(&self.migration, key, source) else { return Ok(None) };
+            let id = |place: &Sought<'_>| {
+                to.id(&self.migration, place.references.get(n)?, place.source).ok()
+            };
+            let ids: Vec<Bson> = places.iter().filter_map(id).collect();
             let fields = reference.fields.iter().map(|name| (name.clone(), Bson::Int32(1)));
-            let projection: Document = fields.chain([("_id".to_owned(), Bson::Int32(1))]).collect();
-            let found =
-                self.access.by_ids(context, &to.to, vec![id], Some(projection)).await?.value;
-            let Some(raw) = found.first() else { return Ok(None) };
-            referred.push(Document::try_from(raw).map_err(odd)?);
+            let only: Document = fields.chain([("_id".to_owned(), Bson::Int32(1))]).collect();
+            all.push(self.documents(context, &to.to, ids, Some(only)).await?);
         }
-        Ok(Some(referred))
+        Ok(all)
+    }
+
+    /// What is to be done about one place.
+    fn compare<'s>(
+        &'s self,
+        phase: &'s Phase,
+        place: &Sought<'s>,
+        present: Option<&Document>,
+        referred: &[HashMap<String, Document>],
+    ) -> Result<Verdict<'s>, Failure> {
+        // A group's target is made of its first document; one that is there stays as it is.
+        if present.is_some() && (phase.is_grouped() || phase.changes_existing()) {
+            return Ok(Verdict::Same);
+        }
+        let Some(referred) = self.referred_by(phase, place, referred) else {
+            return Ok(Verdict::Same);
+        };
+        let mut work = Work { count: place.count, ..Work::default() };
+        let numbered = |rule: &&Unique| matches!(rule.collision, Collision::Number { .. });
+        for field in phase.unique.iter().filter(numbered).filter_map(|rule| rule.fields.first()) {
+            if let Some(Bson::String(given)) = present.and_then(|there| at_path(there, field)) {
+                work.set.insert(field.clone(), given.clone());
+            }
+        }
+        let made = self.target(phase, place.source, &place.key, &work, &referred);
+        // What can't be made was left out by the plan, too.
+        let Ok(target) = made else { return Ok(Verdict::Same) };
+        let key = place.key.clone();
+        match present {
+            None => {
+                let source = place.source;
+                Ok(Verdict::Missing(Fresh { phase, key, source, referred, work, target }))
+            }
+            Some(present) if self.bare(phase, &target)? == self.bare(phase, present)? => {
+                Ok(Verdict::Same)
+            }
+            Some(present) => Ok(Verdict::Changed { key, target, present: present.clone() }),
+        }
+    }
+
+    /// The targets that a place refers to; `None` where one is missing, which was a reason to
+    /// leave the document out.
+    fn referred_by(
+        &self,
+        phase: &Phase,
+        place: &Sought<'_>,
+        referred: &[HashMap<String, Document>],
+    ) -> Option<Vec<Document>> {
+        let one = |(n, reference): (usize, &Reference)| {
+            let to = self.phase(reference.phase).ok()?;
+            let key = place.references.get(n)?;
+            let id = to.id(&self.migration, key, place.source).ok()?;
+            referred.get(n)?.get(&text_of(&id)).cloned()
+        };
+        phase.references.iter().enumerate().map(one).collect()
+    }
+
+    /// The digest of what the migration says of a document: without password and stamp.
+    fn bare(&self, phase: &Phase, document: &Document) -> Result<[u8; 16], Failure> {
+        let raw = RawDocumentBuf::try_from(document).map_err(odd)?;
+        let secret = phase.password.as_ref().map(|password| password.field.as_str());
+        let without: Vec<&str> =
+            [self.migration.stamp.as_str()].into_iter().chain(secret).collect();
+        Ok(digest(&raw, &without))
+    }
+
+    /// Writes a target that is missing, unless one of its values is taken.
+    async fn add_fresh(
+        &self,
+        context: &Context,
+        mut fresh: Fresh<'_>,
+        caught: &mut Caught,
+    ) -> Result<(), Failure> {
+        for rule in 0..fresh.phase.unique.len() {
+            if !self.is_free(context, rule, &mut fresh).await? {
+                return Ok(());
+            }
+        }
+        let Ok(plain) = self.plain_password(fresh.phase, fresh.source) else { return Ok(()) };
+        self.add(context, fresh.phase, &fresh.key, plain, fresh.target, caught).await
     }
 
     /// Whether a new document may have its values under a rule; it gets a number where the rule
@@ -288,7 +412,7 @@ impl Migrate {
     }
 
     fn made(&self, fresh: &Fresh<'_>) -> Result<Document, String> {
-        self.target(fresh.phase, fresh.source, fresh.key, &fresh.work, &fresh.referred)
+        self.target(fresh.phase, fresh.source, &fresh.key, &fresh.work, &fresh.referred)
     }
 
     async fn is_taken(
@@ -341,14 +465,6 @@ impl Migrate {
     ) -> Result<(), Failure> {
         let stamp = &self.migration.stamp;
         let secret = phase.password.as_ref().map(|password| password.field.as_str());
-        let bare = |document: &Document| -> Result<[u8; 16], Failure> {
-            let raw = RawDocumentBuf::try_from(document).map_err(odd)?;
-            let without: Vec<&str> = [stamp.as_str()].into_iter().chain(secret).collect();
-            Ok(digest(&raw, &without))
-        };
-        if bare(target)? == bare(present)? {
-            return Ok(());
-        }
         let raw = RawDocumentBuf::try_from(present).map_err(odd)?;
         let told = present.get_document(stamp).and_then(|stamp| stamp.get_str("digest"));
         let as_left = hex(&digest(&raw, &[stamp]));
