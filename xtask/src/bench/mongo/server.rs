@@ -21,6 +21,8 @@ impl Server {
     pub fn start(windlass: &Path) -> Result<Self> {
         let mut command = Command::new(windlass);
         command.args(["sim", "mongo", "--port", "0", "--ledger-rows", "0"]);
+        // A history as long as the job, as servers have: a day of it is usual.
+        command.args(["--oplog-entries", "10000000"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().context("windlass sim mongo")?;
         let stdout = child.stdout.take().context("stdout is a pipe")?;
