@@ -9,7 +9,7 @@ use bson::raw::CStr;
 use bson::{Bson, Document, RawDocumentBuf, Timestamp, cstr, doc};
 use futures_util::TryStreamExt;
 use mongodb::change_stream::ChangeStream;
-use mongodb::change_stream::event::ChangeStreamEvent;
+use mongodb::change_stream::event::{ChangeStreamEvent, ResumeToken};
 use mongodb::options::{ClientOptions, ConnectionString, HostInfo};
 use mongodb::{Client, Database};
 use refusal::passing;
@@ -281,7 +281,8 @@ impl Api {
         written(&reply)
     }
 
-    /// What changes in a collection from this moment of the server's history on.
+    /// What changes in a collection from this moment of the server's history on, or behind the
+    /// change of this token.
     ///
     /// # Errors
     /// As every call; servers without change streams refuse it.
@@ -289,14 +290,15 @@ impl Api {
         &self,
         collection: &str,
         from: Timestamp,
+        behind: Option<ResumeToken>,
     ) -> Result<ChangeStream<ChangeStreamEvent<Document>>, Failure> {
         let collection = self.database().await?.collection::<Document>(collection);
-        collection
-            .watch()
-            .start_at_operation_time(from)
-            .max_await_time(CHANGE_WAIT)
-            .await
-            .map_err(|error| failure_of(&error))
+        let watch = collection.watch().max_await_time(CHANGE_WAIT);
+        let watch = match behind {
+            Some(token) => watch.resume_after(token),
+            None => watch.start_at_operation_time(from),
+        };
+        watch.await.map_err(|error| failure_of(&error))
     }
 }
 

@@ -15,8 +15,9 @@ use crate::mongo::api::is_code;
 use crate::mongo::hashing::Secret;
 use crate::mongo::mapping::{Collision, Phase, Reference, Unique, digest, id_value, numbered};
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, Timestamp, doc};
-use mongodb::change_stream::event::OperationType;
+use mongodb::change_stream::event::{ChangeStreamEvent, OperationType, ResumeToken};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 use windlass_engine::job::{Context, Outcome};
 use windlass_engine::plan::{Line, Plan};
 use windlass_engine::runner::DiscoverError;
@@ -24,6 +25,8 @@ use windlass_engine::{Event, Failure};
 
 /// The server has no change streams, or no history that goes back so far.
 const NO_CHANGES: &[i32] = &[40573, 40324, 59, 115, 303, 286, 280, 72, 20];
+/// Changes that are read before the attempt counts as answered: well within its time.
+const CHANGES_AN_ATTEMPT: usize = 10_000;
 /// Documents that are compared at once.
 const AT_ONCE: usize = 500;
 /// Conflicts that are told by name.
@@ -60,6 +63,30 @@ impl Caught {
         self.unresolved += 1;
         if self.conflicts.len() < EXAMPLES {
             self.conflicts.push(format!("{} {key}: {what}", phase.name));
+        }
+    }
+}
+
+/// What a change stream has told so far.
+#[derive(Debug, Default)]
+struct Changes {
+    changed: BTreeSet<String>,
+    deleted: BTreeSet<String>,
+    /// Where it goes on.
+    token: Option<ResumeToken>,
+}
+
+impl Changes {
+    fn take(&mut self, event: ChangeStreamEvent<Document>) {
+        self.token = Some(event.id);
+        let id = event.document_key.as_ref().and_then(|key| key.get("_id")).map(text_of);
+        let Some(id) = id else { return };
+        if event.operation_type == OperationType::Delete {
+            self.changed.remove(&id);
+            self.deleted.insert(id);
+        } else {
+            self.deleted.remove(&id);
+            self.changed.insert(id);
         }
     }
 }
@@ -151,33 +178,45 @@ impl Migrate {
         Ok(caught)
     }
 
-    /// The `_id`s of documents that changed since, and how many were deleted.
+    /// The `_id`s of documents that changed since, and how many were deleted. A stream that breaks is
+    /// opened again where it was.
     async fn changed(
         &self,
         context: &Context,
         source: &str,
         from: Timestamp,
     ) -> Result<(BTreeSet<String>, u64), Failure> {
-        let open = |_| self.access.api.changes(source, from);
-        let operation = crate::mongo::access::operation::READ;
-        let mut stream = self.access.remote.call(context, operation, false, open).await?.value;
-        let (mut changed, mut deleted) = (BTreeSet::new(), BTreeSet::new());
+        let changes = Mutex::new(Changes::default());
         loop {
-            let next = stream.next_if_any().await;
-            let Some(event) = next.map_err(|error| crate::mongo::api::failure_of(&error))? else {
+            let read = |_| self.read_changes(source, from, &changes);
+            let operation = crate::mongo::access::operation::READ;
+            if self.access.remote.call(context, operation, false, read).await?.value {
                 break;
-            };
-            let id = event.document_key.as_ref().and_then(|key| key.get("_id")).map(text_of);
-            let Some(id) = id else { continue };
-            if event.operation_type == OperationType::Delete {
-                changed.remove(&id);
-                deleted.insert(id);
-            } else {
-                deleted.remove(&id);
-                changed.insert(id);
             }
         }
+        let Changes { changed, deleted, .. } =
+            changes.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok((changed, deleted.len() as u64))
+    }
+
+    /// Takes the next changes in, and says whether there are no more.
+    async fn read_changes(
+        &self,
+        source: &str,
+        from: Timestamp,
+        changes: &Mutex<Changes>,
+    ) -> Result<bool, Failure> {
+        let lock = || changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let token = lock().token.clone();
+        let mut stream = self.access.api.changes(source, from, token).await?;
+        for _ in 0..CHANGES_AN_ATTEMPT {
+            let next = stream.next_if_any().await;
+            match next.map_err(|error| crate::mongo::api::failure_of(&error))? {
+                Some(event) => lock().take(event),
+                None => return Ok(true),
+            }
+        }
+        Ok(false)
     }
 
     /// Reads all sources once more, without those that the plan left out.
