@@ -178,8 +178,8 @@ impl Migrate {
         Ok(caught)
     }
 
-    /// The `_id`s of documents that changed since, and how many were deleted. A stream that breaks is
-    /// opened again where it was.
+    /// The `_id`s of documents that changed since, and how many were deleted. A stream that breaks
+    /// is opened again where it was.
     async fn changed(
         &self,
         context: &Context,
