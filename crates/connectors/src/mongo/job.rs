@@ -23,7 +23,7 @@ pub use writing::content_digest;
 
 use super::access::{Access, CONCURRENCY_MAX, operation};
 use super::board::Board;
-use super::hashing::{Calibration, Pool, SecretKey};
+use super::hashing::{Algorithm, Calibration, Pool, SecretKey, calibrate};
 use super::mapping::{Migration, Phase};
 use crate::connector::OpenError;
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,9 @@ const BATCH_BYTES: u64 = 4 * 1024 * 1024;
 /// Batches begun and not settled: as many as may be on the wire, so that reading, hashing and
 /// writing of successive ones overlap.
 const WINDOW: usize = CONCURRENCY_MAX as usize;
+
+/// How long the measurement of one hashing algorithm may take.
+const CALIBRATION: Duration = Duration::from_millis(300);
 
 /// How large batches may be and how long one should take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,6 +192,11 @@ impl Migrate {
 
     fn findings(&self) -> std::sync::MutexGuard<'_, Findings> {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How this machine hashes, measured once: for the plan's estimate, or before the first batch.
+    fn calibration(&self, algorithm: Algorithm) -> &Calibration {
+        self.calibration.get_or_init(|| calibrate(algorithm, CALIBRATION))
     }
 
     fn threads(&self) -> usize {

@@ -139,9 +139,8 @@ fn everything_at_once() {
         "0.02",
         "--throttle-rate",
         "0.03",
-        // Of each statement: a batch of a hundred meets it every fifth time.
         "--statement-throttle-rate",
-        "0.002",
+        "0.02",
         "--overload-rate",
         "0.02",
         "--not-primary-rate",

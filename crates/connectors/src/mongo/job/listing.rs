@@ -11,7 +11,7 @@ use super::work::{Work, id_text_of};
 use super::{Findings, Migrate};
 use crate::mongo::access::odd;
 use crate::mongo::api::is_code;
-use crate::mongo::hashing::{Calibration, calibrate};
+use crate::mongo::hashing::Calibration;
 use crate::mongo::mapping::{Given, PasswordMode, Phase};
 use bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, doc};
 use groups::Groups;
@@ -24,8 +24,6 @@ use windlass_engine::plan::PlanWriter;
 use windlass_engine::runner::DiscoverError;
 use windlass_engine::{Event, Failure, Kind};
 
-/// How long the measurement of one hashing algorithm may take.
-const CALIBRATION: Duration = Duration::from_millis(300);
 /// The server does not know `explain`, or not for this.
 const NO_EXPLAIN: &[i32] = &[59, 115, 238];
 
@@ -406,7 +404,7 @@ impl Listing<'_> {
         if let Some(password) = &phase.password
             && let PasswordMode::Hash(algorithm) = password.mode
         {
-            let measured = self.job.calibration.get_or_init(|| calibrate(algorithm, CALIBRATION));
+            let measured = self.job.calibration(algorithm);
             let threads = self.job.threads();
             let each = measured.per_hash.div_f64(threads as f64);
             expected += each;

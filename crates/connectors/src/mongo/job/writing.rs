@@ -7,16 +7,13 @@ use super::work::{Work, id_text_of};
 use crate::mongo::access::{Access, odd};
 use crate::mongo::api::{WriteError, whole};
 use crate::mongo::board::{DUPLICATE_KEY, Mark, number};
-use crate::mongo::hashing::{HashError, Lanes, Pool, Secret, calibrate};
+use crate::mongo::hashing::{HashError, Lanes, Pool, Secret};
 use crate::mongo::mapping::{Password, PasswordMode, Phase, digest};
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 use windlass_engine::job::{Applied, Context, Outcome, Step};
 use windlass_engine::{Failure, Kind};
-
-/// How long the hashing threads may measure before they begin.
-const CALIBRATION: Duration = Duration::from_millis(300);
 
 /// A target document on its way.
 #[derive(Debug)]
@@ -214,7 +211,7 @@ impl Migrate {
         let PasswordMode::Hash(algorithm) = password.mode else {
             return Err(Failure::new(Kind::Bug, "a token is not hashed slowly".to_owned()));
         };
-        let measured = self.calibration.get_or_init(|| calibrate(algorithm, CALIBRATION));
+        let measured = self.calibration(algorithm);
         let lanes: Lanes = measured.lanes;
         let started = Pool::start(algorithm, self.threads(), lanes)
             .map_err(|error| Failure::new(Kind::Output, format!("no thread to hash: {error}")))?;

@@ -6,6 +6,7 @@ use crate::event::Event;
 use crate::failure::{Failure, Kind};
 use crate::job::{BoxFuture, Claim};
 use crate::runner::batcher::Batcher;
+use crate::steps::Steps;
 use std::sync::Arc;
 
 /// The next part is asked for while so many are granted and not handed out, so that nobody waits
@@ -47,11 +48,7 @@ impl Dispatcher {
 
     /// Steps that another process has carried out; those of this one are known already.
     fn elsewhere(&mut self, steps: impl Iterator<Item = u64>) {
-        let steps = steps.filter(|step| !self.finished.contains(*step)).collect();
-        self.publish_elsewhere(steps);
-    }
-
-    fn publish_elsewhere(&mut self, steps: crate::steps::Steps) {
+        let steps: Steps = steps.filter(|step| !self.finished.contains(*step)).collect();
         if !steps.is_empty() {
             self.publish(Event::Elsewhere { steps });
         }
