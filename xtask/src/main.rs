@@ -8,6 +8,7 @@ mod bench;
 mod docs;
 mod measure;
 mod place;
+mod prices;
 mod test;
 mod tidy;
 
@@ -22,6 +23,7 @@ cargo xtask COMMAND
   docs [--check]             write docs/reference, or fail when it is stale
   bench [--quick] [--write]  windlass beside what people run today; --write puts it in README.md
         [--only JOB,...] [--rounds N]
+  prices FILE                reduce a price map, LiteLLM's wheel or JSON, and build it in
   measure FILE COMMAND...    run a command and write its time, CPU and memory to FILE
 ";
 
@@ -47,6 +49,7 @@ fn dispatch(arguments: &[String]) -> Result<bool> {
         ["docs"] => docs::run(&place::Place::find()?, docs::Mode::Write),
         ["docs", "--check"] => docs::run(&place::Place::find()?, docs::Mode::Check),
         ["bench", flags @ ..] => bench::run(flags),
+        ["prices", file] => prices::run(&place::Place::find()?, file),
         ["measure", file, command @ ..] => measure::run(file, command),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -362,12 +362,13 @@ fn operated(command: Command, kind: OperationKind, remote: bool, has_place: bool
         OperationKind::Destroy => with::<ResumeFlag>(with::<SafetyArgs>(command)),
         OperationKind::Write => with::<ResumeFlag>(with::<PlanArgs>(command)),
         OperationKind::Stream => with::<ResumeFlag>(command),
-        OperationKind::Query => command,
+        OperationKind::Query | OperationKind::Serve => command,
     };
     let command = if remote { with::<LimitArgs>(command) } else { command };
     let command = if has_place { with::<PlaceArgs>(command) } else { command };
     match kind {
         OperationKind::Query => with::<WatchArgs>(command),
+        OperationKind::Serve => command,
         _ => shown(command),
     }
 }

@@ -176,11 +176,14 @@ impl Settings {
         Keys::find(connector, file, environment)
     }
 
-    /// A duration of a system's table; the defaults have all of them.
+    /// A duration of a system's table; the defaults have all of them, but for a system without
+    /// limits.
     #[must_use]
     pub fn duration(&self, system: &str, name: &str) -> Duration {
-        let text = self.text(&format!("{system}.{name}")).unwrap_or_default();
-        parse_duration(text).expect("the value was checked when it was read")
+        let text = self.text(&format!("{system}.{name}"));
+        text.map_or(Duration::ZERO, |text| {
+            parse_duration(text).expect("the value was checked when it was read")
+        })
     }
 
     /// The ceiling on deletions, if there is one.

@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use windlass_engine::Failure;
 use windlass_engine::clock::Clock;
 use windlass_engine::job::{BoxFuture, Context, Job};
 use windlass_engine::plan::Header;
 use windlass_engine::remote::Remote;
+use windlass_engine::runner::stop::Stop;
 
 /// A system that we know.
 pub struct Connector {
@@ -72,6 +74,12 @@ impl Connector {
     #[must_use]
     pub const fn has_base_url(&self) -> bool {
         !self.base_url.is_empty()
+    }
+
+    /// Whether any of its operations calls a remote under limits, which then can be set.
+    #[must_use]
+    pub fn has_limits(&self) -> bool {
+        self.operations.iter().any(|operation| operation.remote)
     }
 
     /// What the operation of a plan is, by [`Header::operation`]: words of its path. One that is
@@ -172,6 +180,8 @@ pub enum OperationKind {
     Stream,
     /// It answers on standard output and changes nothing: there is no run.
     Query,
+    /// It goes on until it is stopped: there is no plan, and its own pages show it.
+    Serve,
 }
 
 /// How to start the simulator of a system.
@@ -220,6 +230,9 @@ pub struct Setup {
     pub now: Timestamp,
     /// Expressions from the config that protect objects, on top of the command line's.
     pub protect: Vec<String>,
+    /// A folder for what the system keeps between its runs. It may not be there yet; `None` where
+    /// nothing says where such folders are.
+    pub state_folder: Option<PathBuf>,
 }
 
 impl Setup {
@@ -237,6 +250,27 @@ pub enum Opened {
     Job(Opening),
     /// Something to be answered.
     Query(Box<dyn Query>),
+    /// Something that goes on until it is stopped.
+    Server(Box<dyn Server>),
+}
+
+/// Something that listens on a port and works until it is stopped.
+pub trait Server: Send {
+    /// What a person should know when it starts, by name: where it listens first.
+    fn greeting(&self) -> Vec<(&'static str, String)>;
+
+    /// Works until a stop is asked for, ends in good order, and says what there is to say then. A
+    /// second stop drops what is still on the wire.
+    ///
+    /// # Errors
+    /// When it can't go on.
+    fn serve(self: Box<Self>, stop: Stop) -> BoxFuture<'static, Result<Vec<String>, OpenError>>;
+}
+
+impl fmt::Debug for dyn Server {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Server")
+    }
 }
 
 /// A question to a remote, or about files of ours. It changes nothing.

@@ -10,20 +10,21 @@ pub mod expression;
 pub mod http_api;
 pub mod limits;
 pub mod mongo;
+pub mod observe;
 pub mod rate_headers;
 pub mod transport;
 pub mod workos;
 
 pub use connector::{
     Answered, Connector, Credential, OpenError, Opened, Opening, Operation, OperationKind, Query,
-    QueryError, Secret, Setting, Setup, Variable,
+    QueryError, Secret, Server, Setting, Setup, Variable,
 };
 
 use clap::ArgMatches;
 
 /// Every system, in the order of the help.
 pub static CONNECTORS: &[&Connector] =
-    &[&workos::CONNECTOR, &cloudflare::CONNECTOR, &mongo::CONNECTOR];
+    &[&workos::CONNECTOR, &cloudflare::CONNECTOR, &mongo::CONNECTOR, &observe::CONNECTOR];
 
 /// The system of this name.
 #[must_use]

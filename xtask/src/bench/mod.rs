@@ -8,6 +8,7 @@ mod build;
 mod kv;
 mod machine;
 mod mongo;
+mod observe;
 mod remote;
 mod samples;
 mod table;
@@ -39,13 +40,15 @@ pub fn run(flags: &[&str]) -> Result<bool> {
     let workos = workos::all(flags.quick, flags.rounds);
     let kv = kv::all(flags.quick, flags.rounds);
     let mongo = mongo::all(flags.quick, flags.rounds);
-    let mut names = vec!["workos", "kv", "mongo"];
+    let observe = observe::all(flags.quick, flags.rounds);
+    let mut names = vec!["workos", "kv", "mongo", "observe"];
     names.extend(workos.iter().map(|job| job.name).chain(kv.iter().map(|job| job.name)));
-    names.extend(mongo.iter().map(|job| job.name));
+    names.extend(mongo.iter().map(|job| job.name).chain(observe.iter().map(|job| job.name)));
     flags.check(&names)?;
     let workos: Vec<_> = workos.iter().filter(|job| flags.wants("workos", job.name)).collect();
     let kv: Vec<_> = kv.iter().filter(|job| flags.wants("kv", job.name)).collect();
     let mongo: Vec<_> = mongo.iter().filter(|job| flags.wants("mongo", job.name)).collect();
+    let observe: Vec<_> = observe.iter().filter(|job| flags.wants("observe", job.name)).collect();
     let windlass = build::windlass(&place)?;
     let mut texts = vec![Machine::read(&place).describe(&flags.words)];
     if !workos.is_empty() {
@@ -56,6 +59,9 @@ pub fn run(flags: &[&str]) -> Result<bool> {
     }
     if !mongo.is_empty() {
         texts.extend(mongo::measure(&place, &windlass, &mongo)?);
+    }
+    if !observe.is_empty() {
+        texts.extend(observe::measure(&place, &windlass, &observe)?);
     }
     if flags.write {
         write(&place, &texts.join("\n"))?;

@@ -1,13 +1,17 @@
 //! What tests and benchmarks need from outside: a browser, on Node the official WorkOS emulator and
-//! wrangler, and on Python a server for MongoDB's protocol. On Debian and Ubuntu what is missing is
-//! installed; elsewhere its tests are skipped, and that is said.
+//! wrangler, on Python a server for MongoDB's protocol, and PostgreSQL and real clients of traces
+//! and product events. On Debian and Ubuntu what is missing is installed; elsewhere its tests are
+//! skipped, and that is said.
 
 pub mod npm;
-mod python;
+mod observe;
+pub mod python;
 
 use crate::place::{Place, is_ci, output, program};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use npm::Package;
+use observe::Observe;
+use python::{SECANTUSDB, Wheels};
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -33,6 +37,7 @@ pub struct Tools {
     emulator: Option<PathBuf>,
     wrangler: Option<PathBuf>,
     secantusd: Option<PathBuf>,
+    observe: Observe,
     /// Whether a missing tool is a failure rather than a skip.
     required: bool,
     /// What went wrong while installing.
@@ -78,14 +83,15 @@ impl Tools {
             named("WINDLASS_EMULATOR_DIR").or_else(|| holds("emulator", emulator_package()));
         self.wrangler =
             named("WINDLASS_WRANGLER_DIR").or_else(|| holds("wrangler", wrangler_package()));
-        self.secantusd =
-            named("WINDLASS_SECANTUSD").or_else(|| python::secantusd(&home("secantusdb")));
+        self.secantusd = named("WINDLASS_SECANTUSD").or_else(|| SECANTUSDB.find(&place.target));
+        self.observe = Observe::look(place);
     }
 
     /// What the distribution has.
     fn install_packages(&mut self) {
         let mut packages = Vec::new();
-        let lacks_packages = self.emulator.is_none() || self.wrangler.is_none();
+        let lacks_packages =
+            self.emulator.is_none() || self.wrangler.is_none() || self.observe.node.is_none();
         if self.chromium.is_none() {
             packages.push("chromium");
         }
@@ -96,8 +102,13 @@ impl Tools {
         if lacks_packages && program(&["node"]).is_none() {
             packages.push("nodejs");
         }
-        if self.secantusd.is_none() && python::python().is_none() {
+        let missing = |wheels: &Wheels| wheels.python().is_none();
+        let lacks_python = self.secantusd.is_none() && missing(&SECANTUSDB);
+        if lacks_python || self.observe.missing().any(missing) {
             packages.extend(["python3", "python3-venv"]);
+        }
+        if self.observe.postgres.is_none() {
+            packages.push("postgresql");
         }
         if packages.is_empty() {
             return;
@@ -113,13 +124,15 @@ impl Tools {
     }
 
     /// What runs on Node, and a newer Node where the machine's own is too old for it.
-    fn install_from_npm(&mut self, place: &Place, with_emulator: bool) {
+    fn install_from_npm(&mut self, place: &Place, with_tests: bool) {
+        let clients = with_tests && self.observe.node.is_none();
         let wanted = [
-            (self.node.is_none(), "node", Package::of_node(NODE_VERSION)),
-            (self.wrangler.is_none(), "wrangler", wrangler_package()),
-            (with_emulator && self.emulator.is_none(), "emulator", emulator_package()),
+            (self.node.is_none(), "node", vec![Package::of_node(NODE_VERSION)]),
+            (self.wrangler.is_none(), "wrangler", vec![wrangler_package()]),
+            (with_tests && self.emulator.is_none(), "emulator", vec![emulator_package()]),
+            (clients, observe::NODE_FOLDER, observe::node_packages()),
         ];
-        for (is_missing, folder, package) in wanted {
+        for (is_missing, folder, packages) in wanted {
             if !is_missing {
                 continue;
             }
@@ -127,23 +140,19 @@ impl Tools {
                 self.troubles.push(format!("no {folder}: npm was not found"));
                 continue;
             };
-            if let Err(error) = package.install(&npm, &place.target.join(folder)) {
+            if let Err(error) = npm::install(&packages, &npm, &place.target.join(folder)) {
                 self.troubles.push(format!("no {folder} from npm: {error:#}"));
             }
         }
     }
 
-    /// The server that the tests of migrations run against.
+    /// The server that the tests of migrations run against, and the clients of the gateway.
     fn install_from_pypi(&mut self, place: &Place) {
-        if self.secantusd.is_some() {
-            return;
-        }
-        let result = match python::python() {
-            None => Err(anyhow!("no Python 3.10 to 3.13 with venv was found")),
-            Some(python) => python::install(&python, &place.target.join("secantusdb")),
-        };
-        if let Err(error) = result {
-            self.troubles.push(format!("no SecantusDB from PyPI: {error:#}"));
+        let server = self.secantusd.is_none().then_some(&SECANTUSDB);
+        for wheels in server.into_iter().chain(self.observe.missing()) {
+            if let Err(error) = wheels.install(&place.target) {
+                self.troubles.push(format!("no {} from PyPI: {error:#}", wheels.name));
+            }
         }
     }
 
@@ -174,7 +183,7 @@ impl Tools {
             ("wrangler", &self.wrangler, "explorer tests"),
             ("SecantusDB", &self.secantusd, "tests of migrations on a real server"),
         ];
-        for (name, path, tests) in wanted {
+        for (name, path, tests) in wanted.into_iter().chain(self.observe.wanted()) {
             match path {
                 Some(path) => println!("{name}: {}", path.display()),
                 None if self.required => println!("{name}: missing, so the {tests} will fail"),
@@ -201,6 +210,7 @@ impl Tools {
         if let Some(secantusd) = &self.secantusd {
             command.env("WINDLASS_SECANTUSD", secantusd);
         }
+        self.observe.give_to(command);
         if self.required {
             command.env("WINDLASS_REQUIRE_ALL", "1");
         }

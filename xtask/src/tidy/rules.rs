@@ -26,7 +26,11 @@ const MACHINE: &[&str] = &[concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!
 /// The only place that crates come from.
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 /// Files that every connector has.
-const CONNECTOR_FILES: &[&str] = &["README.md", "mod.rs", "args.rs", "api.rs", "job.rs"];
+const CONNECTOR_FILES: &[&str] = &["README.md", "mod.rs", "args.rs"];
+/// Those of a connector that makes calls. One that takes calls has a gateway instead.
+const CALLING_FILES: &[&str] = &["api.rs", "job.rs"];
+/// What a connector that takes calls has.
+const GATEWAY_FILE: &str = "gateway.rs";
 /// Modules that every connector has, as a file or as a folder.
 const CONNECTOR_MODULES: &[&str] = &["sim", "tests"];
 
@@ -192,7 +196,8 @@ pub fn connector_folders(sources: &[Source]) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     for (source, folder) in folders {
-        let missing = CONNECTOR_FILES.iter().filter(|name| !has(folder, name));
+        let calling = if has(folder, GATEWAY_FILE) { &[] } else { CALLING_FILES };
+        let missing = CONNECTOR_FILES.iter().chain(calling).filter(|name| !has(folder, name));
         findings.extend(missing.map(|name| source.finding(1, format!("{folder} has no {name}"))));
         let either = |name: &str| {
             has(folder, &format!("{name}.rs")) || has(folder, &format!("{name}/mod.rs"))

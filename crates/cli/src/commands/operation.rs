@@ -7,7 +7,7 @@ use super::query::answer;
 use super::resume::{go_on, newest_like};
 use super::setup::{keys, setup};
 use crate::cli::{self, Choices};
-use crate::display::Screen;
+use crate::display::{self, Screen};
 use crate::exit::{Error, Exit};
 use crate::settings::Settings;
 use crate::signals;
@@ -15,7 +15,8 @@ use clap::ArgMatches;
 use windlass_connectors::{
     Connector, Opened, Operation, OperationKind, QueryError, find_operation, leaf,
 };
-use windlass_engine::runner::watch;
+use windlass_engine::runner::stop::Stop;
+use windlass_engine::runner::{Order, watch};
 use windlass_engine::tally::Tally;
 
 /// Carries out the command of a system; `matches` are those of the whole command line.
@@ -30,6 +31,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Error> {
     })?;
     match operation.kind {
         OperationKind::Query => ask(connector, operation, matches),
+        OperationKind::Serve => serve(connector, operation, matches),
         _ => carry_out(connector, operation, matches),
     }
 }
@@ -49,12 +51,67 @@ fn ask(connector: &Connector, operation: &Operation, matches: &ArgMatches) -> Re
         let opening = (connector.open)(&setup, &context, operation.path, matches);
         match opened(screen, operation.path, opening, &mut wires).await? {
             Opened::Query(query) => answer(screen, operation.path, query, wires).await,
-            Opened::Job(_) => {
-                let what = format!("`{}` is a query and opened a job", operation.path.join(" "));
-                Err(Error::new(Exit::Bug, what))
+            Opened::Job(_) | Opened::Server(_) => Err(not_its_kind(operation)),
+        }
+    })
+}
+
+fn not_its_kind(operation: &Operation) -> Error {
+    let what = format!("`{}` opened something of another kind", operation.path.join(" "));
+    Error::new(Exit::Bug, what)
+}
+
+/// Works until it is interrupted. The first interrupt ends it in good order, the second one now.
+fn serve(
+    connector: &Connector,
+    operation: &Operation,
+    matches: &ArgMatches,
+) -> Result<Exit, Error> {
+    let mut flags = cli::program_flags(matches);
+    flags.extend(cli::system_flags(connector, matches));
+    let settings = Settings::load(flags)?;
+    block_on(async {
+        let mut wires = Wires::new();
+        let keys = keys(&settings, connector, operation.remote)?;
+        let setup = setup(&settings, connector, wires.context.clock, keys, fastrand::u64(..))?;
+        let context = wires.context.clone();
+        let opening = (connector.open)(&setup, &context, operation.path, matches);
+        let stop = Stop::default();
+        // One pair of ears from before the opening to the end: a signal between two would be lost.
+        let ears = async {
+            tokio::join!(signals::forward(wires.speak), stop_when_told(&mut wires.orders, &stop))
+        };
+        let work = async {
+            let Opened::Server(server) = opening.await? else {
+                return Err(not_its_kind(operation));
+            };
+            display::greeting(&server.greeting());
+            Ok(server.serve(stop.clone()).await.map_err(QueryError::from)?)
+        };
+        tokio::select! {
+            biased;
+            _ = ears => unreachable!("signals and orders are awaited for ever"),
+            ended = work => {
+                for line in ended? {
+                    display::note(&line);
+                }
+                Ok(Exit::Done)
             }
         }
     })
+}
+
+/// Each order raises the level of the stop by one.
+async fn stop_when_told(orders: &mut tokio::sync::mpsc::Receiver<Order>, stop: &Stop) {
+    while orders.recv().await.is_some() {
+        if stop.is_draining() {
+            stop.abort();
+        } else {
+            display::note("stopping: what is on the wire is answered; again to drop it");
+            stop.drain();
+        }
+    }
+    std::future::pending().await
 }
 
 /// Waits until a command line is opened, which may have to ask the remote what a name means.
@@ -97,6 +154,7 @@ fn carry_out(
         let opening = (connector.open)(&setup, &context, operation.path, matches);
         match opened(desk.screen, operation.path, opening, &mut wires).await? {
             Opened::Query(query) => answer(desk.screen, operation.path, query, wires).await,
+            Opened::Server(_) => Err(not_its_kind(operation)),
             Opened::Job(opening) if choices.resume => {
                 let folder = newest_like(&desk.runs, &setup, &opening)?;
                 go_on(&desk, connector, &folder, matches, wires).await

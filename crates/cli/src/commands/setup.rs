@@ -44,6 +44,7 @@ pub fn setup(
         limits,
         now: Timestamp::now(),
         protect: protect.map(|value| value.texts.clone()).unwrap_or_default(),
+        state_folder: settings.state_dir().ok().map(|folder| folder.join(system)),
     })
 }
 

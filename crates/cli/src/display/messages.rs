@@ -269,6 +269,19 @@ pub fn simulator(connector: &Connector, serving: &Serving) {
     ));
 }
 
+/// Says that a server listens: its first line is where, on standard output for scripts, and
+/// everything is there for people.
+pub fn greeting(lines: &[(&'static str, String)]) {
+    if let Some((_, place)) = lines.first() {
+        print(&format!("{place}\n"));
+    }
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    for (name, value) in lines {
+        tell(&format!("{name:width$}  {}\n", words::plain(value)));
+    }
+    tell("Ctrl-C ends it in good order.\n");
+}
+
 /// The path of a URL, without a slash at its end.
 fn path_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);

@@ -109,7 +109,7 @@ fn sources_of(connector: &'static Connector) -> Vec<Source> {
         .iter()
         .flat_map(|setting| setting.variables.iter().map(|variable| plain(variable, setting.name)));
     let own = connector.variables.iter().map(|own| source(own.variable, own.setting, own.read));
-    let general = SYSTEM_KEYS.iter().flat_map(|key| {
+    let general = shared(connector).flat_map(|key| {
         key.variables.iter().map(|&(variable, read)| source(variable, key.name, read))
     });
     places.chain(settings).chain(own).chain(general).collect()
@@ -127,9 +127,14 @@ pub fn check_of(systems: Systems, key: &str) -> Option<Check> {
         Some("") => Some(quota_choice),
         Some(window) => window_check(connector, window),
         None if rest == PROTECT.name => can_protect(connector).then_some(PROTECT.check),
-        None if rest == BASE_URL => connector.has_base_url().then_some(anything),
-        None => find(SYSTEM_KEYS, rest),
+        None => shared(connector).find(|key| key.name == rest).map(|key| key.check),
     }
+}
+
+/// The settings of every system that this one has: those of limits only where it has any.
+fn shared(connector: &Connector) -> impl Iterator<Item = &'static Key> {
+    let (has_limits, has_base_url) = (connector.has_limits(), connector.has_base_url());
+    SYSTEM_KEYS.iter().filter(move |key| has_limits && (key.name != BASE_URL || has_base_url))
 }
 
 /// Whether a system leaves alone what an expression protects.
@@ -148,9 +153,7 @@ pub fn all(systems: Systems) -> Vec<String> {
     let mut keys: Vec<String> = PROGRAM_KEYS.iter().map(|key| key.name.to_owned()).collect();
     for connector in systems {
         let system = connector.name;
-        let shared =
-            SYSTEM_KEYS.iter().filter(|key| key.name != BASE_URL || connector.has_base_url());
-        keys.extend(shared.map(|key| format!("{system}.{}", key.name)));
+        keys.extend(shared(connector).map(|key| format!("{system}.{}", key.name)));
         keys.extend(can_protect(connector).then(|| format!("{system}.{}", PROTECT.name)));
         keys.extend(connector.settings.iter().map(|own| format!("{system}.{}", own.name)));
         keys.extend(connector.windows.iter().map(|w| format!("{system}.quota.{}", w.name)));

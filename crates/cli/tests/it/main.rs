@@ -17,6 +17,7 @@ mod kill;
 mod kv;
 mod load;
 mod migrate;
+mod observe;
 mod plan;
 mod resume;
 mod run;

@@ -123,6 +123,7 @@ impl Stage {
             transport: self.transport.clone(),
             now: NOW.parse().unwrap(),
             protect: self.protect.clone(),
+            state_folder: None,
         }
     }
 
@@ -143,7 +144,7 @@ impl Stage {
     pub async fn open(&self, setup: &Setup, words: &[&str]) -> Result<Opening, OpenError> {
         match self.open_any(setup, words).await {
             Ok(Opened::Job(opening)) => Ok(opening),
-            Ok(Opened::Query(_)) => panic!("{words:?} is a query"),
+            Ok(Opened::Query(_) | Opened::Server(_)) => panic!("{words:?} is a query"),
             Err(QueryError::Usage(error)) => Err(error),
             Err(error) => panic!("{error:?}"),
         }

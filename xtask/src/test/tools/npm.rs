@@ -1,4 +1,5 @@
-//! Packages of npm, each in a folder of its own, and whether they are there.
+//! Packages of npm, each in a folder of its own or a few that belong together in one, and whether
+//! they are there.
 
 use crate::place::output;
 use anyhow::{Result, bail};
@@ -44,31 +45,47 @@ impl Package {
         json.is_ok_and(|json| json["version"] == self.version)
     }
 
-    /// Installs it there, unless it is there. None of its scripts is run.
+    /// Installs it there, as [`install`] does with several.
     ///
     /// # Errors
     /// Those of npm, in its words.
     pub fn install(&self, npm: &Path, home: &Path) -> Result<()> {
-        if self.is_in(home) {
-            return Ok(());
-        }
-        println!("installing {} {} into {}", self.name, self.version, home.display());
-        fs::create_dir_all(home)?;
-        // Without it npm looks for a package.json in the folders above.
-        fs::write(home.join("package.json"), "{\"private\":true}\n")?;
-        let mut command = Command::new(npm);
-        command.current_dir(home).arg("install").arg(format!("{}@{}", self.name, self.version));
-        command.args(["--ignore-scripts", "--omit=peer"]);
-        if !self.with_optional {
-            command.arg("--omit=optional");
-        }
-        command.args(["--no-audit", "--no-fund", "--loglevel=error"]);
-        output(&mut command)?;
-        if !self.is_in(home) {
-            bail!("npm installed something else than {} {}", self.name, self.version);
-        }
-        Ok(())
+        install(std::slice::from_ref(self), npm, home)
     }
+}
+
+/// Whether all of these versions were installed there.
+pub fn are_in(packages: &[Package], home: &Path) -> bool {
+    packages.iter().all(|package| package.is_in(home))
+}
+
+/// Installs them there, unless they are there. None of their scripts is run. A package that others
+/// expect beside them (a peer) has to be one of them.
+///
+/// # Errors
+/// Those of npm, in its words.
+pub fn install(packages: &[Package], npm: &Path, home: &Path) -> Result<()> {
+    if are_in(packages, home) {
+        return Ok(());
+    }
+    let name = |package: &Package| format!("{}@{}", package.name, package.version);
+    let names: Vec<String> = packages.iter().map(name).collect();
+    println!("installing {} into {}", names.join(", "), home.display());
+    fs::create_dir_all(home)?;
+    // Without it npm looks for a package.json in the folders above.
+    fs::write(home.join("package.json"), "{\"private\":true}\n")?;
+    let mut command = Command::new(npm);
+    command.current_dir(home).arg("install").args(&names);
+    command.args(["--ignore-scripts", "--omit=peer"]);
+    if !packages.iter().any(|package| package.with_optional) {
+        command.arg("--omit=optional");
+    }
+    command.args(["--no-audit", "--no-fund", "--loglevel=error"]);
+    output(&mut command)?;
+    if !are_in(packages, home) {
+        bail!("npm installed something else than {}", names.join(", "));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -86,6 +103,12 @@ mod tests {
         assert!(!package.is_in(&home));
         fs::write(&manifest, r#"{"version":"7.30.2"}"#).unwrap();
         assert!(package.is_in(&home));
+        let other = Package::new("@langfuse/otel", "5.11.1");
+        let both = [package, other.clone()];
+        assert!(!are_in(&both, &home));
+        fs::create_dir_all(other.folder(&home)).unwrap();
+        fs::write(other.folder(&home).join("package.json"), r#"{"version":"5.11.1"}"#).unwrap();
+        assert!(are_in(&both, &home));
         fs::remove_dir_all(&home).unwrap();
     }
 }

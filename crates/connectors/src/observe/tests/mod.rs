@@ -1,0 +1,5 @@
+//! The gateway behind its doors, against simulated remotes in process and in virtual time.
+
+mod delivery;
+mod rig;
+mod stages;
