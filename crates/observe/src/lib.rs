@@ -1,3 +1,5 @@
+//! The recorder of a gateway's traces and events, for Rust programs.
+//!
 #![doc = include_str!("../README.md")]
 
 mod clock;

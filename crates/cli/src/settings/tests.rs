@@ -2,7 +2,9 @@
 
 use super::*;
 use windlass_connectors::connector::SimulatorEntry;
-use windlass_connectors::{Credential, OpenError, Secret, Setting, Variable, workos};
+use windlass_connectors::{
+    Credential, OpenError, Operation, OperationKind, Secret, Setting, Variable, workos,
+};
 
 /// A system that has everything of its own that a system can have.
 static STORE: Connector = Connector {
@@ -27,7 +29,7 @@ static STORE: Connector = Connector {
         Variable::seconds("timeout", "STORE_TIMEOUT"),
     ],
     commands: Vec::new,
-    operations: &[],
+    operations: &[Operation { path: &["store", "list"], kind: OperationKind::Query, remote: true }],
     open: |_, _, _, _| Box::pin(async { Err(OpenError::usage("", "").into()) }),
     guards: || clap::Command::new("guards"),
     reopen: |_, _, _| Err(OpenError::usage("", "")),

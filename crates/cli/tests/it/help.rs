@@ -101,6 +101,7 @@ fn the_commands_tell_what_they_are_for() {
         cache        Purge or invalidate the cache of zones
         zones        The zones of the account
         migrate      Migrate documents of a MongoDB into another shape
+        observe      Capture LLM traces and product events, price them, judge them, forward them
         apply        Carry out a plan, exactly
         resume       Go on with a run that stopped
         runs         List the runs that are kept

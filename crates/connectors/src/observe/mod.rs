@@ -2,11 +2,11 @@
 //! them, and loses none. The facts about clients and remotes are in this folder's README.
 //!
 //! In the order of an event's way:
-//! - `doors`: the HTTP front, `dialects` and `otlp`: what clients say, in one set of words (`event`)
+//! - `doors`: the HTTP front; `dialects` and `otlp`: what clients say, in one set of words, `event`
 //! - `pipeline`: `mask`, `price`, `policy`, `sample` and `switches` (`flags`), `routes`, `annotate`
 //! - `queue`: what is on disk; `hold`: what is joined or decided before it goes on
-//! - `destinations`: Langfuse, RudderStack, OTLP, SQL, files; `dead_letters` and `letters`: what they
-//!   refuse, `replay`: once more
+//! - `destinations`: Langfuse, RudderStack, OTLP, SQL, files; `dead_letters` and `letters`: what
+//!   they refuse; `replay`: once more
 //! - `gateway`: all of it together, from `settings`; `reload`: files that change meanwhile
 //! - `status`, `ledger`, `costs`, `pages`: what is seen of it; `loadtest`: how fast it is
 //! - `query`: `check`, `replay` and `loadtest` on the command line

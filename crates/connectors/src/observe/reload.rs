@@ -1,6 +1,6 @@
-//! Files that may change while the gateway runs: flags, policies, prices, letters to be replayed. Each is looked at once a
-//! second and read again when it has changed. What can't be read changes nothing: the values
-//! before stay in force, and the trouble is shown until it is mended.
+//! Files that may change while the gateway runs: flags, policies, prices, letters to be replayed.
+//! Each is looked at once a second and read again when it has changed. What can't be read changes
+//! nothing: the values before stay in force, and the trouble is shown until it is mended.
 
 use super::flags::Flags;
 use super::gateway::{Running, masks_exist};

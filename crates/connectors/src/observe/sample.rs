@@ -1,8 +1,8 @@
 //! Which traces are kept. A trace is kept or left out whole, because the decision is a function of
 //! its id: every span of it, whatever door and process it comes through, gets the same answer. It
-//! is OpenTelemetry's function (consistent probability sampling), so that a tracer that keeps a half
-//! and a gateway that keeps a tenth keep a tenth together and not a twentieth. Product events go
-//! by their users.
+//! is OpenTelemetry's function (consistent probability sampling), so that a tracer that keeps a
+//! half and a gateway that keeps a tenth keep a tenth together and not a twentieth. Product events
+//! go by their users.
 //!
 //! Where a tail rule could still keep a trace that its id does not, its spans wait until the rule
 //! has seen them (see `hold`).

@@ -54,6 +54,8 @@ struct Round {
     errors: f64,
     /// The gateway's time of a core.
     cores: f64,
+    /// What one sync of the disk took on average, in milliseconds.
+    sync_ms: f64,
 }
 
 /// The table of the doors.
@@ -81,8 +83,9 @@ pub fn measure(field: &Field<'_>) -> Result<String> {
          {CONNECTIONS} connections, one event of {EVENT_BYTES} bytes a request, each {times} for \
          {measured} s after {warmup} s; gateway, generator and simulators share the cores. Events \
          go to Langfuse or RudderStack, in that state, and to SQLite. Times in ms from the moment \
-         that a request was due; \"late\" is how late the generator itself was, and part of them. \
-         Errors count requests without a good answer and events dropped after one, at most.\n\n"
+         that a request was due; \"late\" is how late the generator itself was, and part of them; \
+         \"sync\" is what the disk took for one, on average. Errors count requests without a \
+         good answer and events dropped after one, at most.\n\n"
     );
     text.push_str(&table(&all));
     Ok(text)
@@ -112,10 +115,15 @@ fn take(field: &Field<'_>, side: Side) -> Result<Round> {
     let (start, before_s) = (Instant::now(), gateway.process()?.cpu_s());
     let seen = load.send(field.windlass, &gateway.url, &folder)?;
     let cores = (gateway.process()?.cpu_s() - before_s) / start.elapsed().as_secs_f64();
-    let shed = gateway.status()?["events"]["shed"].as_u64().context("no events.shed")?;
+    let status = gateway.status()?;
+    let shed = status["events"]["shed"].as_u64().context("no events.shed")?;
+    let syncs = &status["queue"]["syncs"];
+    let (count, sum_us) = (syncs["count"].as_f64(), syncs["sum_us"].as_f64());
+    let (count, sum_us) = count.zip(sum_us).context("no queue.syncs")?;
+    let sync_ms = sum_us / count.max(1.0) / 1e3;
     // Those of the warm-up are among them, too, for the gateway doesn't tell them apart.
     let errors = seen.errors + shed as f64 / seen.requests.max(1) as f64;
-    Ok(Round { seen, errors, cores })
+    Ok(Round { seen, errors, cores, sync_ms })
 }
 
 fn table(all: &[(Side, Vec<Round>)]) -> String {
@@ -128,6 +136,7 @@ fn table(all: &[(Side, Vec<Round>)]) -> String {
         ">p95",
         ">p99",
         ">late p95",
+        ">sync",
         ">cores",
         ">errors %",
         "p95 goal",
@@ -145,6 +154,7 @@ fn table(all: &[(Side, Vec<Round>)]) -> String {
             shown(p95),
             shown(of(|round| round.seen.p99_ms)),
             late(of(|round| round.seen.late_p95_ms)),
+            figure(of(|round| round.sync_ms).median),
             figure(of(|round| round.cores).median),
             figure(errors.max * 100.0),
             mode.p95.judged(p95.median),
@@ -170,11 +180,12 @@ mod tests {
             seen: Seen { p50_ms: 0.1, p95_ms, p99_ms: 2.0, rate: 4_999.6, ..Seen::default() },
             errors,
             cores: 0.5,
+            sync_ms: 1.4,
         };
         let text = table(&[(side, vec![round(0.9, 0.0), round(0.8, 0.02), round(3.0, 0.0)])]);
         let line = text.lines().nth(2).unwrap();
         let expected = "| fire-and-forget | otlp | dead | 5,000 | 0.100 | 0.900 (0.800..3.00) | \
-                        2.00 | - | 0.500 | 2.00 | < 1: met | < 1: missed |";
+                        2.00 | - | 1.40 | 0.500 | 2.00 | < 1: met | < 1: missed |";
         assert_eq!(line, expected);
     }
 }

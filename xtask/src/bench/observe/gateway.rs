@@ -240,7 +240,7 @@ pub fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
-/// An empty folder below `target/bench`.
+/// An empty folder, whatever was in it before.
 ///
 /// # Errors
 /// When it can't be made.

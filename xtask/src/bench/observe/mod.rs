@@ -49,7 +49,7 @@ pub fn all(quick: bool, rounds: u32) -> Vec<Job> {
         job("observe-doors", Case::Doors, few(3)),
         job("observe-rotel", Case::Rotel, rounds),
         job("observe-memory", Case::Memory, 1),
-        job("observe-postgres", Case::Postgres, rounds),
+        job("observe-postgres", Case::Postgres, few(3)),
         job("observe-seed", Case::Seed, few(3)),
     ]
 }

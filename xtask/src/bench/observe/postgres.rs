@@ -1,7 +1,7 @@
 //! A PostgreSQL of one's own: a cluster in a folder that is thrown away, behind a socket that
-//! nobody else has, with the settings that a server has by default. `fsync` stays on.
+//! nobody else has. `fsync` stays on, and most else as it is by default.
 
-use super::gateway::Process;
+use super::gateway::{Process, empty};
 use crate::place::{output, program};
 use anyhow::{Context, Result};
 use std::env;
@@ -34,7 +34,7 @@ impl Postgres {
         // The path of a socket has at most 107 bytes, which a folder of a checkout may exceed, and
         // the server's user must be able to reach it.
         let folder = env::temp_dir().join(format!("windlass-pg-{}", std::process::id()));
-        fs::create_dir(&folder)?;
+        let folder = empty(folder)?;
         let mut postgres = Self { bin, folder, server: None };
         give_to_server(&postgres.folder)?;
         let mut initdb = as_server(&postgres.bin.join("initdb"))?;

@@ -3,7 +3,7 @@
 use super::postgres::Postgres;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Row};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// A database that a gateway writes into.
@@ -69,6 +69,16 @@ impl Database<'_> {
             (id.unwrap(), Event { user, class: class.unwrap(), name: name.unwrap() })
         });
         each_once(rows)
+    }
+
+    /// The ids that scores have for their clients; a correction of one is a row of its own.
+    pub fn scores(&self) -> BTreeSet<String> {
+        let rows = self.rows(&["payload"], "event_logs").into_iter();
+        let id = |mut row: Vec<Option<String>>| -> String {
+            let payload: serde_json::Value = serde_json::from_str(&row.remove(0).unwrap()).unwrap();
+            payload["id"].as_str().unwrap().to_owned()
+        };
+        rows.map(id).collect()
     }
 
     /// The ids of a table.

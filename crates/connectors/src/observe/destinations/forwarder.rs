@@ -148,8 +148,10 @@ impl Forwarder {
                 if batch.is_empty() {
                     break;
                 }
+                // The turn of all of them ends with this flight, of those as well that stay behind.
+                let orders = orders(&batch).collect();
                 this.leave_out_shed(&mut batch);
-                flights.spawn(Arc::clone(&this).fly(context.clone(), batch));
+                flights.spawn(Arc::clone(&this).fly(context.clone(), orders, batch));
                 ripe = backlog.ripe_at(now, most, this.pace.linger);
             }
             let waits = ripe.filter(|&at| at > now).unwrap_or(now + IDLE_LOOK);
@@ -197,13 +199,14 @@ impl Forwarder {
     }
 
     /// Sends one batch, in parts if need be, until each event is settled or has to go again.
-    async fn fly(self: Arc<Self>, context: Context, batch: Vec<Pending>) -> Landed {
-        let mut landed = Landed {
-            orders: orders(&batch).collect(),
-            back: Vec::new(),
-            too_large: Vec::new(),
-            answered: Vec::new(),
-        };
+    async fn fly(
+        self: Arc<Self>,
+        context: Context,
+        orders: Vec<u64>,
+        batch: Vec<Pending>,
+    ) -> Landed {
+        let mut landed =
+            Landed { orders, back: Vec::new(), too_large: Vec::new(), answered: Vec::new() };
         // The part at the end goes first.
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {

@@ -1,5 +1,5 @@
-//! A file of JSON lines, one an event, for people, `jq` and whatever reads files. A batch is
-//! synced before it counts as delivered; the line of a crash in the middle is cut at the next start.
+//! A file of JSON lines, one an event, for people, `jq` and whatever reads files. A batch is synced
+//! before it counts as delivered; the line that a crash has torn is cut at the next start.
 
 use super::{Pending, Sent};
 use crate::observe::event::{CostRow, Kind};

@@ -50,8 +50,7 @@ struct Usual {
 }
 
 /// Langfuse Cloud counts requests and not bytes, so that large batches are its lever. A request of
-/// RudderStack may have 4,000 KiB with what the server adds. The seed of a batch is 20 events, the
-/// size that both SDKs of old had.
+/// RudderStack may have 4,000 KiB with what the server adds.
 const fn usual(kind: DestinationKind) -> Usual {
     const SECONDS_30: Duration = Duration::from_secs(30);
     let (events, bytes, linger_ms, concurrency) = match kind {
@@ -70,8 +69,15 @@ const fn usual(kind: DestinationKind) -> Usual {
     Usual { events, bytes, linger_ms, concurrency, timeout: SECONDS_30, compression, target }
 }
 
-/// The first size of a batch.
-const FIRST_BATCH: u32 = 20;
+/// The first size of a batch. Remotes of others are approached from the 20 events that the SDKs of
+/// old had; a database takes rows by the hundred.
+const fn first_batch(kind: DestinationKind) -> u32 {
+    match kind {
+        DestinationKind::Sql | DestinationKind::Jsonl | DestinationKind::Blackhole => 1_000,
+        DestinationKind::Langfuse | DestinationKind::Otlp | DestinationKind::Rudderstack => 20,
+    }
+}
+
 /// How often one call tries before the forwarder looks at what else may be wrong.
 const RETRIES: u32 = 8;
 /// The longest wait between two attempts.
@@ -92,7 +98,7 @@ pub(in crate::observe) async fn open(
     let events = settings.batch_events.unwrap_or(usual.events).max(1);
     let concurrency = settings.concurrency.unwrap_or(usual.concurrency).max(1);
     let pace = Pace {
-        events: Bounds { min: 1, start: FIRST_BATCH.min(events), max: events },
+        events: Bounds { min: 1, start: first_batch(settings.kind).min(events), max: events },
         bytes: usize::try_from(settings.batch_bytes.unwrap_or(usual.bytes)).unwrap_or(usize::MAX),
         linger: settings.linger.unwrap_or(Duration::from_millis(usual.linger_ms)),
         target: usual.target,
@@ -110,11 +116,17 @@ fn spec(settings: &DestinationSettings, usual: &Usual, seed: u64) -> Result<Spec
         .collect();
     let paid: Vec<usize> = (0..windows.len()).collect();
     let max = settings.concurrency.unwrap_or(usual.concurrency).max(1);
+    // A growing batch takes longer, which adaptive concurrency would take for congestion: a database
+    // of one's own is fed by the size of batches alone.
+    let concurrency = match settings.kind {
+        DestinationKind::Sql => ConcurrencySpec::Fixed(max),
+        _ => ConcurrencySpec::Adaptive { min: 1, max },
+    };
     Ok(Spec {
         name: "destination",
         windows,
         operations: vec![OperationSpec { halves_above: 1, ..OperationSpec::new("deliver", &paid) }],
-        concurrency: ConcurrencySpec::Adaptive { min: 1, max },
+        concurrency,
         rate: None,
         smooth: false,
         timeout: settings.timeout.unwrap_or(usual.timeout),

@@ -3,6 +3,7 @@
 //! byte for byte. Strings that are JSON themselves are walked too.
 
 use super::Masks;
+use super::rule::is_protected;
 use memchr::memchr2;
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
@@ -214,7 +215,12 @@ impl<'a> Walk<'a> {
 
     /// A name of a key can be somebody's, such as an address as the key of a map.
     fn name(&mut self, start: usize, name: &str) {
-        let Some(mut masked) = self.masks.plain(&self.path, name) else { return };
+        // What is left alone below `id` is its value, and not the names of a map in its place.
+        let path = match is_protected(&self.path) {
+            true => Cow::Owned(format!("{}.{name}", self.path)),
+            false => Cow::Borrowed(self.path.as_str()),
+        };
+        let Some(mut masked) = self.masks.plain(&path, name) else { return };
         self.names += 1;
         if self.names > 1 {
             masked = format!("{masked} {}", self.names);

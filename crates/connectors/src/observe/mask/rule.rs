@@ -191,7 +191,8 @@ fn is_anchored(pattern: &str) -> bool {
     ["^", "$", "\\A", "\\z", "\\b{", "\\<", "\\>", "\\B"].iter().any(|sign| pattern.contains(sign))
 }
 
-fn is_protected(path: &str) -> bool {
+/// Whether the builtins leave the value of this path alone.
+pub(super) fn is_protected(path: &str) -> bool {
     let last = path.rsplit('.').next().unwrap_or_default();
     let letters = || last.bytes().filter(|byte| !matches!(byte, b'_' | b'-'));
     PROTECTED_PATHS.contains(&path)

@@ -410,8 +410,8 @@ impl Queue {
         Ok(settled.count)
     }
 
-    /// Which of these entries, in growing order, a destination hasn't settled: what was read may have
-    /// been shed meanwhile.
+    /// Which of these entries a destination hasn't settled: what was read may have been shed
+    /// meanwhile.
     ///
     /// # Panics
     /// When there is no such destination.

@@ -108,6 +108,13 @@ proptest! {
     }
 }
 
+#[test]
+fn a_map_in_the_place_of_an_id_is_masked() {
+    let body = r#"{"id":{"jane@example.com":"jane@example.com"}}"#;
+    let masked = EVERY.with(|all| json(all, body)).unwrap();
+    assert!(!masked.contains("jane@"), "{masked}");
+}
+
 /// How many values there are at each level.
 fn shape(value: &Value) -> Vec<usize> {
     let inner: Vec<&Value> = match value {

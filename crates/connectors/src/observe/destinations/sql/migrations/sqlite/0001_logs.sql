@@ -23,7 +23,7 @@ CREATE TABLE model_cost_logs (
     currency            TEXT    NOT NULL DEFAULT 'USD',
     stated              INTEGER NOT NULL,
     PRIMARY KEY (workspace_id, event_id)
-) WITHOUT ROWID;
+);
 CREATE INDEX idx_model_cost_logs_user_timestamp ON model_cost_logs (user_id, "timestamp");
 CREATE INDEX idx_model_cost_logs_timestamp ON model_cost_logs ("timestamp");
 
@@ -41,6 +41,6 @@ CREATE TABLE event_logs (
     flags         TEXT,
     payload       TEXT NOT NULL,
     PRIMARY KEY (workspace_id, event_id)
-) WITHOUT ROWID;
+);
 CREATE INDEX idx_event_logs_workspace_timestamp ON event_logs (workspace_id, "timestamp");
 CREATE INDEX idx_event_logs_timestamp ON event_logs ("timestamp");
