@@ -264,7 +264,8 @@ fn databases_that_can_not_be_used() {
         hint: without a url, rows go to a SQLite file in the gateway's folder
 
         # nobody there
-        error: can't open the database: pool timed out while waiting for an open connection
+        error: can't open the database: error communicating with database: Connection \
+        refused (os error 111)
 
         hint: check DATABASE_URL, and that the database runs and lets you in
 

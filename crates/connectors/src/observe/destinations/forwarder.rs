@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use windlass_engine::policy::Bounds;
 use windlass_engine::policy::batch_size::BatchSize;
-use windlass_engine::remote::Remote;
+use windlass_engine::remote::{Attempt, Remote};
 use windlass_engine::{Context, Failure, Kind as FailureKind, Moment};
 
 /// Events that are read ahead of their delivery, at most.
@@ -144,14 +144,11 @@ impl Forwarder {
             this.meter.batch_size.store(most.events as u64, Ordering::Relaxed);
             let mut ripe = backlog.ripe_at(now, most, this.pace.linger);
             while ripe.is_some_and(|at| at <= now) && flights.len() < this.pace.flights {
-                let mut batch = backlog.take(most);
+                let batch = backlog.take(most);
                 if batch.is_empty() {
                     break;
                 }
-                // The turn of all of them ends with this flight, of those as well that stay behind.
-                let orders = orders(&batch).collect();
-                this.leave_out_shed(&mut batch);
-                flights.spawn(Arc::clone(&this).fly(context.clone(), orders, batch));
+                flights.spawn(Arc::clone(&this).fly(context.clone(), batch));
                 ripe = backlog.ripe_at(now, most, this.pace.linger);
             }
             let waits = ripe.filter(|&at| at > now).unwrap_or(now + IDLE_LOOK);
@@ -178,13 +175,6 @@ impl Forwarder {
         while flights.join_next().await.is_some() {}
     }
 
-    /// What was shed for want of room since it was read is counted as that already.
-    fn leave_out_shed(&self, batch: &mut Vec<Pending>) {
-        let numbers: Vec<u64> = batch.iter().map(|event| event.seq).collect();
-        let mut open = self.queue.are_open(self.number, &numbers).into_iter();
-        batch.retain(|_| open.next().unwrap_or_default());
-    }
-
     fn take_in(&self, items: Vec<Item>, decoder: &mut Decoder, backlog: &mut Backlog, now: Moment) {
         for item in &items {
             match decoder.read(item) {
@@ -199,20 +189,16 @@ impl Forwarder {
     }
 
     /// Sends one batch, in parts if need be, until each event is settled or has to go again.
-    async fn fly(
-        self: Arc<Self>,
-        context: Context,
-        orders: Vec<u64>,
-        batch: Vec<Pending>,
-    ) -> Landed {
-        let mut landed =
-            Landed { orders, back: Vec::new(), too_large: Vec::new(), answered: Vec::new() };
+    async fn fly(self: Arc<Self>, context: Context, batch: Vec<Pending>) -> Landed {
+        let mut landed = Landed {
+            orders: orders(&batch).collect(),
+            back: Vec::new(),
+            too_large: Vec::new(),
+            answered: Vec::new(),
+        };
         // The part at the end goes first.
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
-            if part.is_empty() {
-                continue;
-            }
             let answered_before = self.meter.batches.load(Ordering::Relaxed);
             let failure = match self.call(&context, &part).await {
                 Ok((sent, took)) => {
@@ -260,9 +246,29 @@ impl Forwarder {
 
     async fn call(&self, context: &Context, part: &[Pending]) -> Result<(Sent, Duration), Failure> {
         let items = u32::try_from(part.len()).unwrap_or(u32::MAX);
-        let send = |attempt| async move { self.sink.send(part, &attempt).await };
+        let send = |attempt| async move { self.send(part, &attempt).await };
         let answer = self.remote.call_with(context, 0, items, false, send).await?;
         Ok((answer.value, answer.latency))
+    }
+
+    /// Makes one attempt. What was shed for want of room since it was read is counted as that
+    /// already and stays behind.
+    async fn send(&self, part: &[Pending], attempt: &Attempt) -> Result<Sent, Failure> {
+        let numbers: Vec<u64> = part.iter().map(|event| event.seq).collect();
+        let open = self.queue.are_open(self.number, &numbers);
+        if open.iter().all(|&is_open| is_open) {
+            return self.sink.send(part, attempt).await;
+        }
+        let left = part.iter().enumerate().zip(open).filter(|(_, is_open)| *is_open);
+        let (places, left): (Vec<usize>, Vec<Pending>) =
+            left.map(|((place, event), _)| (place, event.clone())).unzip();
+        if left.is_empty() {
+            return Ok(Sent::default());
+        }
+        let sent = self.sink.send(&left, attempt).await?;
+        let place = |place: usize| places.get(place).copied().unwrap_or_default();
+        let rejected = sent.rejected.into_iter().map(|(at, reason)| (place(at), reason));
+        Ok(Sent { rejected: rejected.collect() })
     }
 
     /// Every event of an answered batch is delivered or rejected. What is rejected is in the dead
