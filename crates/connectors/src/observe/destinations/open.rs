@@ -116,8 +116,8 @@ fn spec(settings: &DestinationSettings, usual: &Usual, seed: u64) -> Result<Spec
         .collect();
     let paid: Vec<usize> = (0..windows.len()).collect();
     let max = settings.concurrency.unwrap_or(usual.concurrency).max(1);
-    // A growing batch takes longer, which adaptive concurrency would take for congestion: a database
-    // of one's own is fed by the size of batches alone.
+    // A growing batch takes longer, which adaptive concurrency would take for congestion: a
+    // database of one's own is fed by the size of batches alone.
     let concurrency = match settings.kind {
         DestinationKind::Sql => ConcurrencySpec::Fixed(max),
         _ => ConcurrencySpec::Adaptive { min: 1, max },
